@@ -1,0 +1,1 @@
+"""One pack → one tensor program. Nothing here knows of sweeps, files or ray."""

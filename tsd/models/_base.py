@@ -1,0 +1,68 @@
+"""What a family of teachers and students offers.
+
+`Model` is an architecture without weights: equal settings make equal models, so a pack shares one. Weights travel beside it
+as dictionaries of tensors, which is what lets the engine stack them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+Params = Mapping[str, Tensor]
+Draw = Callable[[str], np.random.Generator]
+"""Purpose → generator: a family asks for one generator per parameter, by the parameter's name."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What one forward pass shows.
+
+    Args:
+        output: shape (batch, class) or (batch,): logits or regression output.
+        features: activations at the family's named feature points.
+        buffers: the buffers after the pass (batch-norm statistics move in training).
+    """
+
+    output: Tensor
+    features: Mapping[str, Tensor]
+    buffers: Params
+
+
+class Model(Protocol):
+    """An architecture: how to draw its weights and how to run it."""
+
+    def init(self, draw: Draw) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Fresh float32 parameters and buffers, each from its own keyed generator."""
+        ...
+
+    def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
+        """One network on one batch `x` of shape (batch, …)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One affine layer as a product: `weight` of shape (…, in, out), `bias` of shape (…, out) or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class DenseModel(Model, Protocol):
+    """A model that is a plain chain of affine layers with one activation between them, so that its gradient can be
+    written by hand. Leading axes of the parameters are the trials of a stack."""
+
+    activation: str
+
+    def layers(self, params: Params) -> list[Layer]:
+        """The chain, input to output. A last layer of width 1 gives an output of shape (batch,)."""
+        ...
+
+    def pullback(self, params: Params, gradients: Sequence[Layer]) -> dict[str, Tensor]:
+        """Gradients of the layers → gradients of the parameters."""
+        ...

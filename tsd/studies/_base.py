@@ -1,0 +1,140 @@
+"""What a study file declares. A study computes one trial; the engine stacks many.
+
+A gradient study gives `start`, `loss` and `measure` (and, where it wants, `penalties` and `trace`); a simulation gives
+`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial` and `METRICS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field as attribute
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from tsd.families import Family
+from tsd.fields import Batched, Fields, Static, field
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from tsd.engine.rng import Streams
+    from tsd.models._base import Model
+
+
+class Study(Fields):
+    """Base of every study's `Trial`. `parts` names the fields whose value is a file with fields of its own."""
+
+    parts: ClassVar[dict[str, Family]] = {}
+
+
+class GradientStudy(Study):
+    """Fields of every study that trains by stochastic gradients."""
+
+    optimizer: Static[str] = field("adam", choices=("sgd", "adam", "adamw"), doc="Rule that turns gradients into steps.")
+    lr: Batched[float] = field(5e-3, gt=0, doc="Step size of the optimizer.")
+    momentum: Batched[float] = field(0.0, ge=0, lt=1, doc="Momentum of sgd; adam and adamw do not read it.")
+    weight_decay: Batched[float] = field(0.0, ge=0, doc="Decoupled in adamw, added to the gradient in sgd and adam.")
+    schedule: Static[str] = field("constant", choices=("constant", "cosine", "linear"), doc="Course of lr over the steps.")
+    batch_size: Static[int] = field(300, ge=1, unit="samples", doc="Samples a step; at most the whole training set.")
+    epochs: Static[int] = field(100, ge=1, unit="epochs", doc="Passes over the training set, where steps is 0.")
+    steps: Static[int] = field(0, ge=0, unit="steps", doc="Optimizer steps; 0 leaves the length to epochs.")
+    curve_points: Static[int] = field(20, ge=0, unit="points", doc="How often a curve is recorded, evenly over the steps.")
+    way: Static[str] = field(
+        "auto", choices=("auto", "loop", "vmap", "dense"), doc="How the engine steps; auto follows the engine's fixed rule."
+    )
+    dtype: Static[str] = field("float32", choices=("float32", "float64"), doc="Precision of parameters and data.")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number (or word) that a study reports of a trial. `type` is float, int or str; curves are always float."""
+
+    name: str
+    unit: str
+    doc: str
+    type: type = float
+    curve: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """One student before its first step.
+
+    Args:
+        model: the architecture; equal for all trials of a pack.
+        params: what is trained, by name.
+        buffers: what is carried along and not trained (batch-norm statistics), by name.
+        train: training data by name, each with the sample axis first. A batch takes the same rows of every entry. The entry
+            "x" is the student's input. A tensor that many trials hold as the same object is never copied.
+        held: what `measure` and `trace` need: test sets, the teacher.
+    """
+
+    model: Model
+    params: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    train: Mapping[str, Tensor]
+    held: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A student after training: the same architecture, its learned parameters and its buffers, without a trial axis."""
+
+    model: Model
+    params: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measured trajectory: `values[i]` at `steps[i]`. What a step is (an update, a node kept) the metric's doc says."""
+
+    metric: str
+    steps: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one trial reports: its metrics by name and its curves."""
+
+    metrics: Mapping[str, float | int | str]
+    curves: Sequence[Curve] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one trial ended. `state` is done, diverged or failed; a failed one has the error's type and its trace."""
+
+    state: str
+    measured: Measured = attribute(default_factory=lambda: Measured({}))
+    error_type: str | None = None
+    error: str | None = None
+    way: str = ""
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Something trained once and shared by every trial that agrees in `fields` and `streams`.
+
+    Args:
+        name: what it is ("teacher"), the key under which `shelf` finds it.
+        fields: the trial's fields that it depends on.
+        streams: the random streams that it draws from.
+        make: trains it: arrays by name, and facts about it (its accuracy) by name.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    streams: tuple[str, ...]
+    make: Callable[[Any, Streams], tuple[dict[str, np.ndarray], dict[str, float | int | str]]]
+
+
+class Shelf(Protocol):
+    """Where a trial finds its artefacts. One that is missing is made and kept."""
+
+    def get(
+        self, artefact: Artefact, trial: Any, streams: Streams
+    ) -> tuple[dict[str, np.ndarray], dict[str, float | int | str]]:
+        """Arrays and facts of the artefact that this trial needs."""
+        ...
