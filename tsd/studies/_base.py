@@ -1,17 +1,21 @@
 """What a study file declares. A study computes one trial; the engine stacks many.
 
 A gradient study gives `start`, `loss` and `measure` (and, where it wants, `penalties` and `trace`); a simulation gives
-`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial` and `METRICS`.
+`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`: values
+that make a trial last a fraction of a second, with which the conformance tests run every study.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field as attribute
+from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from pydantic import PrivateAttr
+
 from tsd.families import Family
-from tsd.fields import Batched, Fields, Static, field
+from tsd.fields import Batched, Fields, Role, Static, field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,25 +26,55 @@ if TYPE_CHECKING:
 
 
 class Study(Fields):
-    """Base of every study's `Trial`. `parts` names the fields whose value is a file with fields of its own."""
+    """Base of every study's `Trial`. `parts` names the fields whose value is a file with fields of its own.
+
+    The values of the parts travel with the trial: `Trial.of(values)` keeps them and `part` hands them out.
+    """
 
     parts: ClassVar[dict[str, Family]] = {}
+    _given: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Any:
+        """A trial from `values` of its own fields and of its parts' fields; what is left out takes its default."""
+        trial = super().of(values)
+        trial._given = dict(values)
+        return trial
+
+    def part(self, name: str) -> Any:
+        """The part that field `name` names, with this trial's values: `trial.part("method").temperature`."""
+        family = self.parts[name]
+        declared = getattr(family.load(getattr(self, name)), family.singular.capitalize())
+        return declared.of(self._given)
+
+    def values(self, role: Role | None = None) -> dict[str, Any]:
+        """Every value of the trial and of its parts by name; with `role`, only those of fields of that role."""
+        return {
+            name: getattr(owner, name)
+            for owner in (self, *map(self.part, self.parts))
+            for name, declared in owner.fields().items()
+            if role in (None, declared.role)
+        }
 
 
 class GradientStudy(Study):
     """Fields of every study that trains by stochastic gradients."""
 
-    optimizer: Static[str] = field("adam", choices=("sgd", "adam", "adamw"), doc="Rule that turns gradients into steps.")
+    optimizer: Static[str] = field(
+        "adam", choices=("sgd", "adam", "adamw"), doc="Rule that turns gradients into steps."
+    )
     lr: Batched[float] = field(5e-3, gt=0, doc="Step size of the optimizer.")
     momentum: Batched[float] = field(0.0, ge=0, lt=1, doc="Momentum of sgd; adam and adamw do not read it.")
     weight_decay: Batched[float] = field(0.0, ge=0, doc="Decoupled in adamw, added to the gradient in sgd and adam.")
-    schedule: Static[str] = field("constant", choices=("constant", "cosine", "linear"), doc="Course of lr over the steps.")
+    schedule: Static[str] = field(
+        "constant", choices=("constant", "cosine", "linear"), doc="Course of lr over the steps."
+    )
     batch_size: Static[int] = field(300, ge=1, unit="samples", doc="Samples a step; at most the whole training set.")
     epochs: Static[int] = field(100, ge=1, unit="epochs", doc="Passes over the training set, where steps is 0.")
     steps: Static[int] = field(0, ge=0, unit="steps", doc="Optimizer steps; 0 leaves the length to epochs.")
-    curve_points: Static[int] = field(20, ge=0, unit="points", doc="How often a curve is recorded, evenly over the steps.")
+    curve_points: Static[int] = field(20, ge=0, unit="points", doc="How often a curve is recorded, evenly in steps.")
     way: Static[str] = field(
-        "auto", choices=("auto", "loop", "vmap", "dense"), doc="How the engine steps; auto follows the engine's fixed rule."
+        "auto", choices=("auto", "loop", "vmap", "dense"), doc="How the engine steps; auto follows its fixed rule."
     )
     dtype: Static[str] = field("float32", choices=("float32", "float64"), doc="Precision of parameters and data.")
 
@@ -64,8 +98,8 @@ class Start:
         model: the architecture; equal for all trials of a pack.
         params: what is trained, by name.
         buffers: what is carried along and not trained (batch-norm statistics), by name.
-        train: training data by name, each with the sample axis first. A batch takes the same rows of every entry. The entry
-            "x" is the student's input. A tensor that many trials hold as the same object is never copied.
+        train: training data by name, each with the sample axis first. A batch takes the same rows of every entry. The
+            entry "x" is the student's input. A tensor that many trials hold as the same object is never copied.
         held: what `measure` and `trace` need: test sets, the teacher.
     """
 
@@ -87,7 +121,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Curve:
-    """A measured trajectory: `values[i]` at `steps[i]`. What a step is (an update, a node kept) the metric's doc says."""
+    """A measured trajectory: `values[i]` at `steps[i]`. What a step is (an update, a node kept): the metric's doc."""
 
     metric: str
     steps: Sequence[int]
