@@ -1,8 +1,8 @@
 """What a study file declares. A study computes one trial; the engine stacks many.
 
 A gradient study gives `start`, `loss` and `measure` (and, where it wants, `penalties` and `trace`); a simulation gives
-`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`: values
-that make a trial last a fraction of a second, with which the conformance tests run every study.
+`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`:
+values that make a trial last a fraction of a second, with which the conformance tests run every study.
 """
 
 from __future__ import annotations
