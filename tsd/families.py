@@ -1,4 +1,5 @@
-"""Folders in which one file is one thing: studies, methods, models, data sets. The file's name is its name everywhere."""
+"""Folders in which one file is one thing: studies, methods, models, data sets. The file's name is its name
+everywhere."""
 
 import importlib
 import pkgutil

@@ -4,8 +4,8 @@
         student_width: Static[int] = field(100, ge=1, unit="nodes", doc="Width of the student's hidden layer.")
         lr: Batched[float] = field(5e-3, gt=0, doc="Step size of the optimizer.")
 
-`Static` fields change shapes or the code path and must agree in a pack. `Batched` fields may differ from trial to trial in
-a pack; the engine hands them to formulas as tensors.
+`Static` fields change shapes or the code path and must agree in a pack. `Batched` fields may differ from trial to
+trial in a pack; the engine hands them to formulas as tensors.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Field:
 
 
 def _convert(value: object, wanted: type) -> Scalar | None:
-    """A whole number fits a float field and 2.0 an int field; text never fits a number, nor a truth value an integer."""
+    """A whole number fits a float field and 2.0 an int field; text never fits a number, nor a truth value an
+    integer."""
     match value:
         case bool():
             return value if wanted is bool else None
@@ -111,7 +112,8 @@ def field(
 
 
 class Fields(BaseModel):
-    """A frozen set of declared fields. Subclasses only add fields; a trial's values are checked before they get here."""
+    """A frozen set of declared fields. Subclasses only add fields; a trial's values are checked before they get
+    here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 

@@ -1,7 +1,7 @@
 """torch, imported on first use.
 
-Reading a sweep file needs the fields of a study, never its arithmetic. Studies and methods take torch from here, so that
-`plan`, `--help` and a wrong file answer before torch could even have been imported.
+Reading a sweep file needs the fields of a study, never its arithmetic. Studies and methods take torch from here, so
+that `plan`, `--help` and a wrong file answer before torch could even have been imported.
 """
 
 from typing import TYPE_CHECKING

@@ -41,5 +41,6 @@ class Distillation(Fields):
     taxonomy: ClassVar[Taxonomy]
 
     def loss(self, student: View, teacher: View, label: Tensor) -> Mapping[str, Tensor]:
-        """Named terms of the loss of one student on one batch; their sum is minimised. Each is a mean over the batch."""
+        """Named terms of the loss of one student on one batch; their sum is minimised. Each is a mean over the
+        batch."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """What a family of teachers and students offers.
 
-`Model` is an architecture without weights: equal settings make equal models, so a pack shares one. Weights travel beside it
-as dictionaries of tensors, which is what lets the engine stack them.
+`Model` is an architecture without weights: equal settings make equal models, so a pack shares one. Weights travel
+beside it as dictionaries of tensors, which is what lets the engine stack them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,43 @@
+# make quickstart   install, run two small sweeps through Ray Tune, draw a phase diagram and an accuracy table
+# make test         lint, types, import contracts, tests
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+OUT    := results/quickstart
+
+.PHONY: install quickstart test lint clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tsd needs Python 3.11 or newer; '$(PYTHON)' is older. Name another: make PYTHON=python3.12 ..."; exit 2; }
+	@echo "Installing at the versions of requirements.lock into $(VENV)/ ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock setuptools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[dev]'
+	@touch $@
+
+quickstart: install
+	$(BIN)/python -m tsd.sweep sweeps/quickstart_theory.yaml --results $(OUT)
+	$(BIN)/python -m tsd.sweep sweeps/quickstart_digits.yaml --results $(OUT)
+	$(BIN)/python -m analysis phase $(OUT)/quickstart_theory --where "layer = 'spectral'" \
+	  --x student_width --y samples --value test_mse --log-y --log-value -o $(OUT)/phase_diagram.png -o $(OUT)/phase_diagram.pdf
+	$(BIN)/python -m analysis table $(OUT)/quickstart_digits --rows method --columns samples_per_class \
+	  --value test_accuracy -o $(OUT)/accuracy.md -o $(OUT)/accuracy.csv -o $(OUT)/accuracy.tex
+	@echo
+	@echo "Phase diagram   $(OUT)/phase_diagram.png  .pdf"
+	@echo "Accuracy table  $(OUT)/accuracy.md  .csv  .tex"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,200 @@
+"""`python -m tsd.sweep`: the verbs. Each reads its arguments, calls one function and prints; there is no logic here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from tsd import __version__
+from tsd.errors import UserError
+
+app = App(
+    name="python -m tsd.sweep",
+    help="Teacher–student sweeps: one YAML file in, typed Parquet out.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+Results = Annotated[str, Parameter(help="Folder or URI (s3://…) under which each sweep has its own folder.")]
+Overrides = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set", negative="", help="KEY=VALUE on top of the file: a field, or fixed.…, axes.…, seeds, name."
+    ),
+]
+Where = Annotated[str | None, Parameter(help="SQL condition on the trials.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="For programs.")]
+Mode = Annotated[
+    Literal["cached", "retry", "force"],
+    Parameter(help="cached runs what is not stored; retry also what failed; force everything."),
+]
+
+
+@app.default
+@app.command
+def run(
+    file: Path,
+    /,
+    *,
+    results: Results = "results",
+    mode: Mode = "cached",
+    here: Annotated[bool, Parameter(negative="", help="In this process, without Ray.")] = False,
+    address: Annotated[str | None, Parameter(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
+    where: Where = None,
+    overrides: Overrides = (),
+) -> int:
+    """Run what is missing of a sweep. The same command resumes, extends and does nothing twice."""
+    from tsd.sweep.run import Asked, Runner
+    from tsd.sweep.run import run as run_sweep
+
+    asked = Asked.of(file, results, overrides, where)
+
+    def start() -> Runner:
+        if here:
+            from tsd.sweep.here import Here
+
+            return Here.on_this_machine(asked.sweep.resources)
+        from tsd.sweep.schedule import Cluster
+
+        return Cluster(asked.sweep.resources, address)
+
+    return run_sweep(asked, start, mode, Console())
+
+
+@app.command
+def plan(
+    file: Path,
+    /,
+    *,
+    results: Results = "results",
+    mode: Mode = "cached",
+    where: Where = None,
+    overrides: Overrides = (),
+    as_json: Json = False,
+) -> int:
+    """What a run would do: trials, what is stored, packs, artefacts, time. Nothing is launched."""
+    import os
+
+    from tsd.sweep import pack
+    from tsd.sweep.plan import render
+    from tsd.sweep.run import Asked
+    from tsd.sweep.watch import number
+
+    planned = Asked.of(file, results, overrides, where).plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
+    print(json.dumps(planned.as_dict(), indent=2) if as_json else render(planned, str(file), number))
+    return 0
+
+
+@app.command
+def status(file: Path, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
+    """How far a sweep is, also while it runs elsewhere."""
+    from tsd.sweep import pack
+    from tsd.sweep.run import Asked
+    from tsd.sweep.watch import number
+
+    planned = Asked.of(file, results, overrides).plan(pack.Limits.of(1, "cpu"), "cached")
+    counts = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "new", "orphans")}
+    if as_json:
+        print(json.dumps({"name": planned.sweep.name, "trials": planned.grid.total} | counts))
+    else:
+        shown = " · ".join(f"{number(n)} {'waiting' if state == 'new' else state}" for state, n in counts.items() if n)
+        print(
+            f"{planned.sweep.name}   {number(planned.grid.total)} trials: {shown or 'nothing stored'}   ({planned.results})"
+        )
+    return 1 if planned.failed else 0
+
+
+@app.command
+def failures(
+    file: Path,
+    /,
+    *,
+    results: Results = "results",
+    where: Where = None,
+    overrides: Overrides = (),
+    as_json: Json = False,
+) -> int:
+    """Why trials failed: grouped by cause, with the parameter values that all members of a cause share."""
+    from tsd.sweep import look
+
+    rows = look.Rows.of(file, results, overrides, where)
+    found = look.failures(rows.connection, rows.parameters)
+    print(json.dumps(found, indent=2, default=str) if as_json else look.render_failures(found))
+    return 1 if found else 0
+
+
+@app.command
+def show(
+    file: Path,
+    /,
+    *,
+    results: Results = "results",
+    where: Where = None,
+    overrides: Overrides = (),
+    as_json: Json = False,
+    limit: Annotated[int, Parameter(help="Rows at most; 0 for all.")] = 40,
+) -> int:
+    """The stored rows, in the columns in which they differ."""
+    from tsd.sweep import look
+
+    header, table = look.Rows.of(file, results, overrides, where).telling(limit)
+    records = [dict(zip(header, row, strict=True)) for row in table]
+    print(json.dumps(records, indent=2, default=str) if as_json else look.render_table(header, table))
+    return 0
+
+
+@app.command
+def check(file: Path, /, *, results: Results = "results", overrides: Overrides = (), repair: bool = False) -> int:
+    """Verify every part and artefact of a sweep; --repair moves damaged ones aside, so that they are made again."""
+    from tsd.sweep.look import store_of
+
+    report = store_of(file, results, overrides).check(repair=repair)
+    print(report)
+    return 0 if report.sound or repair else 1
+
+
+@app.command
+def compact(file: Path, /, *, results: Results = "results", overrides: Overrides = ()) -> int:
+    """Merge the parts of a sweep into few large files, safely also while it runs."""
+    from tsd.sweep.look import store_of
+
+    print(store_of(file, results, overrides).compact())
+    return 0
+
+
+@app.command
+def methods(*, as_json: Json = False) -> int:
+    """The distillation methods: who teaches, what passes, where it attaches, on which data, when."""
+    from dataclasses import asdict
+
+    from tsd.methods import METHODS
+    from tsd.sweep.look import render_table
+
+    table = {name: asdict(METHODS.load(name).Method.taxonomy) for name in METHODS.names()}
+    header = ["method", *next(iter(table.values()))]
+    rows: list[list[Any]] = [[name, *row.values()] for name, row in table.items()]
+    print(json.dumps(table, indent=2) if as_json else render_table(header, rows))
+    return 0
+
+
+def main() -> int:
+    """Entry point: exit code 0 all stored, 1 some failed, 2 bad input, 3 no cluster."""
+    try:
+        code = app(exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        return UserError.exit_code
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

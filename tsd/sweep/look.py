@@ -1,0 +1,130 @@
+"""Looking at a sweep's results without touching them: how far it is, what failed and why, the rows themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tsd.store import Store
+from tsd.sweep import conditions, spec
+from tsd.sweep.pack import quote, varying
+
+RECORD = ("trial_id", "study", "study_version", "kind", "origin", "pack_id", "wall_s", "device", "started_at")
+RECORD += ("git_sha", "tsd_version", "host", "error", "error_type")
+
+
+def store_of(file: Path, results: str, overrides: Sequence[str] = ()) -> Store:
+    """The results folder of the sweep in `file`."""
+    return Store.of(results, spec.load(file, overrides).name)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The stored rows of a sweep, as the view `rows` of a database of their own.
+
+    Args:
+        connection: the database.
+        columns: every column.
+        parameters: those that the trials were asked for with.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    columns: list[str]
+    parameters: list[str]
+
+    @classmethod
+    def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Rows:
+        """Open the rows of the sweep in `file` that satisfy `where`. Raises UserError."""
+        sweep = spec.load(file, overrides)
+        table = Store.of(results, sweep.name).trials()
+        connection = duckdb.connect()
+        connection.register("stored", table)
+        condition = conditions.checked(where, connection, "stored") if where else "true"
+        connection.execute(f"CREATE VIEW rows AS SELECT * FROM stored WHERE {condition}")
+        seeds = [name for name in table.column_names if name.startswith("seed_")]
+        return cls(connection, table.column_names, [n for n in table.column_names if n in sweep.fields] + seeds)
+
+    def telling(self, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Header and rows in the columns in which the rows differ, the book-keeping left out; `limit` 0 is all."""
+        names = varying(self.connection, "rows", [c for c in self.columns if c not in RECORD]) or ["state"]
+        listed, most = ", ".join(quote(n) for n in names), f"LIMIT {limit}" if limit else ""
+        return names, self.connection.execute(f"SELECT {listed} FROM rows ORDER BY ALL {most}").fetchall()
+
+
+def failures(connection: duckdb.DuckDBPyConnection, parameters: Sequence[str]) -> list[dict[str, Any]]:
+    """Failed trials of the view `rows`, grouped by what was raised where.
+
+    Returns:
+        One entry a cause: `error_type`, `where` (the innermost frame), `message`, `trials`, `shared` (the parameter
+        values that all its members share and that some other trial does not have), `trace` of one of them.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE failed AS SELECT *, "
+        r"coalesce(list_last(regexp_extract_all(error, 'File \"([^\"]+)\", line (\d+), in (\S+)', 0)), '') AS frame "
+        "FROM rows WHERE state = 'failed'"
+    )
+    causes = connection.execute(
+        "SELECT error_type, frame, count(*), any_value(error) FROM failed GROUP BY ALL ORDER BY count(*) DESC, error_type"
+    ).fetchall()
+    telling = varying(connection, "rows", parameters)
+    found = []
+    for kind, frame, trials, trace in causes:
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE cause AS SELECT * FROM failed WHERE error_type IS NOT DISTINCT FROM ? AND frame = ?",
+            [kind, frame],
+        )
+        apart = set(varying(connection, "cause", telling))
+        same = [name for name in telling if name not in apart]
+        shared = _first(connection, "cause", same)
+        message = (trace or "").strip().splitlines()[-1:] or [""]
+        found.append(
+            {
+                "error_type": kind,
+                "where": frame,
+                "message": message[0],
+                "trials": trials,
+                "shared": shared,
+                "trace": trace,
+            }
+        )
+    return found
+
+
+def _first(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> dict[str, Any]:
+    if not columns:
+        return {}
+    row = connection.execute(f"SELECT {', '.join(quote(c) for c in columns)} FROM {table} LIMIT 1").fetchone() or ()
+    return dict(zip(columns, row, strict=True))
+
+
+def render_failures(found: Sequence[dict[str, Any]]) -> str:
+    """The causes, most frequent first, each with what its trials have in common and one trace."""
+    if not found:
+        return "no trial has failed"
+    blocks = []
+    for cause in found:
+        shared = ", ".join(f"{name} = {value}" for name, value in cause["shared"].items())
+        head = f"×{cause['trials']} {cause['message']}" + (f"\n   all at {shared}" if shared else "")
+        blocks.append(f"{head}\n\n{_indent(cause['trace'] or '')}")
+    return "\n\n".join(blocks)
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"   {line}" for line in text.rstrip().splitlines())
+
+
+def render_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as plain aligned text."""
+    cells = [list(header), *([_cell(v) for v in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "·"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,234 @@
+"""What a run would do: the trials asked for, less those stored. Nothing is written and nothing is started.
+
+    asked for − stored = new
+
+Resume, extend and retry are this one set difference; only the meaning of "stored" moves with the mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tsd.store import Store
+from tsd.studies._base import Artefact
+from tsd.sweep import columns, pack, shelf
+from tsd.sweep.grid import Grid
+from tsd.sweep.spec import Sweep
+
+MODES = {
+    "cached": "stored IS NULL",
+    "retry": "stored IS NULL OR stored = 'failed'",
+    "force": "true",
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """An artefact that new trials ask for: the first trial that does, as a row, and whether it is stored."""
+
+    name: str
+    key: str
+    row: dict[str, Any]
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer to "what would `run` do?".
+
+    `new` was never stored; `todo` is what the mode runs. `orphans` are stored but not asked for. `bytes_a_trial` and
+    the shapes' seconds come from stored rows and are None where there are none.
+    """
+
+    sweep: Sweep
+    grid: Grid
+    results: str
+    mode: str
+    done: int
+    diverged: int
+    failed: int
+    new: int
+    orphans: int
+    todo: int
+    needs: tuple[Need, ...]
+    shapes: tuple[pack.Shape, ...]
+    limits: pack.Limits
+    bytes_a_trial: float | None
+    damaged: tuple[str, ...]
+
+    @property
+    def packs(self) -> int:
+        """Number of packs."""
+        return sum(shape.packs for shape in self.shapes)
+
+    @property
+    def seconds(self) -> float | None:
+        """Work of all packs, one after another; None where no earlier row tells how long any trial takes."""
+        known = [(s.seconds_a_trial, s.trials) for s in self.shapes if s.seconds_a_trial is not None]
+        if not known:
+            return None
+        mean = sum(s * n for s, n in known) / sum(n for _, n in known)
+        return sum((s.seconds_a_trial or mean) * s.trials for s in self.shapes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan for programs."""
+        counts = ("results", "mode", "done", "diverged", "failed", "new", "orphans", "todo", "packs", "seconds")
+        return {name: getattr(self, name) for name in counts} | {
+            "name": self.sweep.name,
+            "study": self.sweep.study,
+            "trials": self.grid.total,
+            "axes": [{"axis": label, "values": count} for label, count in self.grid.axes],
+            "excluded": [{"rule": rule, "trials": count} for rule, count in self.grid.excluded],
+            "shapes": [asdict(shape) for shape in self.shapes],
+            "artefacts": [{"name": n.name, "key": n.key, "stored": n.stored} for n in self.needs],
+            "damaged_parts": list(self.damaged),
+        }
+
+
+def make(
+    sweep: Sweep,
+    grid: Grid,
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    limits: pack.Limits,
+    mode: str = "cached",
+    *,
+    move_damaged: bool = False,
+) -> Plan:
+    """Compare the table `trials` with the store and leave the tables `todo` and `packed` in `connection`."""
+    states = store.states(move_damaged=move_damaged)
+    connection.register("states", states.table)
+    connection.execute(
+        "CREATE OR REPLACE TABLE todo AS SELECT t.* FROM trials t LEFT JOIN (SELECT trial_id, state AS stored FROM states) "
+        f"USING (trial_id) WHERE {MODES[mode]}"
+    )
+    counts = dict(
+        connection.execute(
+            "SELECT coalesce(s.state, 'new'), count(*) FROM trials LEFT JOIN states s USING (trial_id) GROUP BY 1"
+        ).fetchall()
+    )
+    asked = [count(connection, table) for table in ("states", "trials", "todo")]
+    static = [name for name in columns.static(sweep.fields) if name in grid.columns]
+    shapes = pack.cut(connection, static, limits, timing(store, static) if asked[0] else None)
+    return Plan(
+        sweep=sweep,
+        grid=grid,
+        results=str(store.root),
+        mode=mode,
+        done=counts.get("done", 0),
+        diverged=counts.get("diverged", 0),
+        failed=counts.get("failed", 0),
+        new=counts.get("new", 0),
+        orphans=asked[0] - (asked[1] - counts.get("new", 0)),
+        todo=asked[2],
+        needs=tuple(needs(sweep, connection, store)),
+        shapes=tuple(shapes),
+        limits=limits,
+        bytes_a_trial=store.bytes_a_trial() if asked[0] else None,
+        damaged=tuple(states.damaged),
+    )
+
+
+def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Rows of `table`."""
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def timing(store: Store, static: Sequence[str]) -> pa.Table | None:
+    """Measured seconds of stored trials beside their static fields."""
+    return store.trials(columns=[*static, "wall_s"])
+
+
+def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store) -> list[Need]:
+    """The artefacts that the table `todo` asks for, each once, in the order in which they can be trained."""
+    study = sweep.module
+    stored = store.artefacts.keys() if getattr(study, "ARTEFACTS", ()) else set()
+    found = []
+    for artefact in getattr(study, "ARTEFACTS", ()):
+        for row in _distinct(connection, artefact):
+            key = shelf.key(shelf.recipe(sweep.study, sweep.version, artefact, row))
+            found.append(Need(artefact.name, key, row, key in stored))
+    return found
+
+
+def _distinct(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> list[dict[str, Any]]:
+    """One whole trial for every combination of what the artefact depends on."""
+    names = [*artefact.fields, *(f"seed_{stream}" for stream in artefact.streams)]
+    listed = ", ".join(pack.quote(name) for name in names)
+    return (
+        connection.execute(f"SELECT DISTINCT ON ({listed}) * FROM todo ORDER BY {listed}").to_arrow_table().to_pylist()
+    )
+
+
+def render(plan: Plan, file: str, number: Callable[[int], str]) -> str:
+    """The plan as the few lines that a person reads before a run."""
+    lines = [_asked(plan, number), _against(plan, number)]
+    lines += [f"warning: {warning}" for warning in plan.grid.warnings]
+    lines += [f"damaged part {name}: its trials are planned again" for name in plan.damaged]
+    if plan.todo:
+        lines += [_packed(plan, number), *_trained(plan), _estimate(plan, number), _submit(plan, file)]
+    else:
+        lines.append("nothing to run")
+    return "\n".join(lines)
+
+
+def _asked(plan: Plan, number: Callable[[int], str]) -> str:
+    product = " × ".join(f"{number(n)} {label}" for label, n in plan.grid.axes)
+    removed = "".join(f"  − {number(n)} excluded ({rule})" for rule, n in plan.grid.excluded if n)
+    merged = f"  − {number(plan.grid.merged)} equal" if plan.grid.merged else ""
+    return f"{plan.sweep.name}   {product}{removed}{merged}  = {number(plan.grid.total)} trials of {plan.sweep.study}"
+
+
+def _against(plan: Plan, number: Callable[[int], str]) -> str:
+    parts = [f"{number(plan.done)} done", f"{number(plan.new)} new"]
+    parts += [f"{number(plan.diverged)} diverged"] if plan.diverged else []
+    parts += [f"{number(plan.failed)} failed before"] if plan.failed else []
+    parts += [f"{number(plan.orphans)} on disk but no longer in this file"] if plan.orphans else []
+    return f"vs {plan.results}: " + " · ".join(parts)
+
+
+def _packed(plan: Plan, number: Callable[[int], str]) -> str:
+    largest = max(-(-shape.trials // shape.packs) for shape in plan.shapes)
+    text = f"packs into {number(plan.packs)} of at most {number(largest)} trials"
+    if len(plan.shapes) > 1:
+        keys = " × ".join(plan.shapes[0].values)
+        text += f"; {number(len(plan.shapes))} shapes, because {keys} must agree in a pack"
+    return text
+
+
+def _trained(plan: Plan) -> list[str]:
+    names = dict.fromkeys(need.name for need in plan.needs)
+    grouped = {name: [n for n in plan.needs if n.name == name] for name in names}
+    return [
+        f"{name}: {len(found)} needed, {sum(n.stored for n in found)} stored, "
+        f"{sum(not n.stored for n in found)} trained first, each once"
+        for name, found in grouped.items()
+    ]
+
+
+def _estimate(plan: Plan, number: Callable[[int], str]) -> str:
+    if plan.seconds is None:
+        return "estimate: none yet, no trial of this sweep has been measured"
+    wall = plan.seconds / plan.limits.slots
+    size = f", writes ≈ {plan.bytes_a_trial * plan.todo / 1e6:.2g} MB" if plan.bytes_a_trial else ""
+    return f"estimate {duration(plan.seconds)} of work, ≈ {duration(wall)} on {plan.limits.slots} workers{size} (from stored rows)"
+
+
+def _submit(plan: Plan, file: str) -> str:
+    return (
+        f"on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . --submission-id tsd-{plan.sweep.name} "
+        f"-- python -m tsd.sweep {file} --address auto --results s3://BUCKET/results"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 12 s, 4.5 min, 3.2 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

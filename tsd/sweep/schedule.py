@@ -1,0 +1,193 @@
+"""Packs → Ray Tune. One pack is one Tune trial of a class trainable whose actor is used again and again.
+
+Tune keeps nothing of value here: a worker writes its own part, and what is to be run is always the set difference
+against the stored parts, so neither `Tuner.restore`, checkpoints nor loggers are needed. Ray 2.60.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tsd.errors import ClusterError
+from tsd.sweep.pack import Pack, Wave
+from tsd.sweep.plan import Need
+from tsd.sweep.spec import Resources
+from tsd.sweep.watch import Tally
+from tsd.sweep.work import Context, Report, Worker
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+RETRIES = 3
+"""How often a pack is started again after its worker or node died."""
+
+for name, value in QUIET.items():
+    os.environ.setdefault(name, value)
+
+import ray  # noqa: E402  Ray reads the settings above when it is imported.
+from ray import tune  # noqa: E402
+
+
+class PackTrainable(tune.Trainable):
+    """One pack, or the training of one artefact. Its process outlives it and takes the next."""
+
+    def setup(self, config: dict[str, Any], wave: Wave | None, needs: Sequence[Need], context: Context) -> None:
+        """Called once a process; what the worker loads stays for the packs that follow."""
+        self.wave, self.needs = wave, needs
+        self.worker = Worker(context)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next pack in the same process."""
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Do the job that the config names, whole."""
+        job = self.config["job"]
+        if self.wave is None:
+            need = self.needs[job]
+            report = self.worker.train_artefact(need.name, need.row)
+        else:
+            report = self.worker.work(self.wave.rows(self.wave.packs[job]))
+        told = {"pack_id": report.pack_id, "states": dict(report.states), "seconds": report.seconds}
+        return {"done": True, "report": told | {"errors": dict(report.errors)}}
+
+
+class Listener(tune.Callback):
+    """Passes on to the tally what Tune tells of its trials."""
+
+    def __init__(self, packs: Sequence[Pack], tally: Tally) -> None:
+        self.packs, self.tally = packs, tally
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.tally.started(self.packs[trial.config["job"]])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.tally.finished(self.packs[trial.config["job"]], Report(**result["report"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.tally.dropped(self.packs[trial.config["job"]])
+
+
+class Cluster:
+    """A running Ray: the one at `address`, or one of its own on this machine.
+
+    Args:
+        resources: what one pack takes.
+        address: "auto", or host:port of a running cluster; None starts a local one, on loopback, with Ray's token
+            authentication left as Ray sets it.
+
+    Raises:
+        ClusterError: nothing answers at `address`, or the cluster has not what one pack takes.
+    """
+
+    def __init__(self, resources: Resources, address: str | None) -> None:
+        self.local = address is None
+        _connect(address)
+        total = ray.cluster_resources()
+        gpu = resources.gpu if resources.gpu is not None else min(1.0, total.get("GPU", 0.0))
+        self.device = "cuda" if gpu > 0 else "cpu"
+        self.resources = {"cpu": resources.cpu, "gpu": gpu}
+        places = [total.get(kind.upper(), 0.0) / share for kind, share in self.resources.items() if share > 0]
+        self.slots = int(min(places, default=1))
+        if self.slots < 1:
+            self.close()
+            raise ClusterError(_too_small(self.resources, total))
+
+    def train(self, needs: Sequence[Need], context: Context) -> None:
+        """Train the artefacts that are missing, each in a Tune trial of its own."""
+        self._fit(len(needs), None, needs, context, [])
+
+    def run(self, wave: Wave, context: Context, tally: Tally) -> None:
+        """Work every pack of the wave, and tell the tally."""
+        self._fit(len(wave.packs), wave, (), context, [Listener(wave.packs, tally)])
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        ray.shutdown()
+
+    def _fit(
+        self, jobs: int, wave: Wave | None, needs: Sequence[Need], context: Context, callbacks: list[tune.Callback]
+    ) -> None:
+        trainable = tune.with_parameters(PackTrainable, wave=wave, needs=needs, context=context)
+        with _scratch() as folder:
+            tune.Tuner(
+                tune.with_resources(trainable, self.resources),
+                param_space={"job": tune.grid_search(list(range(jobs)))},
+                tune_config=tune.TuneConfig(reuse_actors=True),
+                run_config=tune.RunConfig(
+                    name=f"tsd-{uuid.uuid4().hex[:8]}",
+                    storage_path=str(folder),
+                    verbose=0,
+                    callbacks=callbacks,
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            ).fit()
+
+
+def _connect(address: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        ray.init(address="local", dashboard_host="127.0.0.1", _node_ip_address="127.0.0.1", **quiet)
+        return
+    _must_answer(address)
+    try:
+        ray.init(address=address, **quiet)
+    except Exception as error:
+        raise ClusterError(_unreachable(address, str(error).strip().splitlines()[0])) from None
+
+
+def _must_answer(address: str) -> None:
+    """Ray waits half a minute for a head that is not there; a socket tells at once."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if address.startswith("ray://") or not host or not port.isdigit():
+        raise ClusterError(_unreachable(address, "expected auto or HOST:PORT"))
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise ClusterError(_unreachable(address, error.strerror or str(error))) from None
+
+
+def _unreachable(address: str, why: str) -> str:
+    return (
+        f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. On the "
+        "cluster's head node use --address auto; from elsewhere send the driver to the head with the `ray job submit` line that "
+        "`plan` prints; without --address the sweep runs on this machine."
+    )
+
+
+def _too_small(wanted: dict[str, float], total: dict[str, float]) -> str:
+    has = ", ".join(f"{total.get(kind.upper(), 0.0):g} {kind}" for kind in wanted)
+    asks = ", ".join(f"{share:g} {kind}" for kind, share in wanted.items())
+    return (
+        f"One pack asks for {asks}, and the whole cluster has {has}, so no pack could ever start. Nothing was launched. Lower "
+        "`resources:` in the sweep file (or with --set resources.gpu=0), or join a larger cluster with --address."
+    )
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Where Tune keeps its own state while it runs. Nothing in it is needed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="tsd-tune-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,157 @@
+"""What a worker does with one pack: rows → trials → engine → one part. The same code under Ray and in this process.
+
+A trial that raises never takes its neighbours along: the pack is halved until the culprit is alone, and what is kept
+of it is a row in the state `failed` with its trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+
+import tsd
+from tsd.engine.rng import STREAMS, Streams
+from tsd.store import Store, schema
+from tsd.studies import STUDIES
+from tsd.studies._base import Outcome, Shelf
+from tsd.sweep.columns import parameters
+from tsd.sweep.shelf import StoreShelf
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every pack of a run shares. It travels to the workers once.
+
+    Args:
+        study: name of the study.
+        root: the results folder or URI of the sweep.
+        device: "cpu" or "cuda".
+        git_sha: the code that runs, as the driver sees it.
+        parts: the field values by which members of other families join in ({"method": ("kd", "none")}).
+    """
+
+    study: str
+    root: str
+    device: str
+    git_sha: str
+    parts: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the driver hears of a pack: counts by state, never rows."""
+
+    pack_id: str
+    states: Mapping[str, int]
+    seconds: float
+    errors: Mapping[str, int]
+
+
+class Worker:
+    """One place that works packs; what it loaded once (a study, artefacts, data) serves the next pack too."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.study: ModuleType = STUDIES.load(context.study)
+        self.store = Store(context.root)
+        self.shelf = StoreShelf(self.study, context.study, self.store)
+
+    def train_artefact(self, name: str, row: Mapping[str, Any]) -> Report:
+        """Train the artefact `name` that the trial in `row` needs, unless it is there. What raises here is told to each
+        trial that needs it, in its own row."""
+        started = time.perf_counter()
+        artefact = next(a for a in self.study.ARTEFACTS if a.name == name)
+        try:
+            self.shelf.get(artefact, self._trial(row), _streams(row))
+        except Exception as error:
+            return Report(name, {}, time.perf_counter() - started, {type(error).__name__: 1})
+        return Report(name, {}, time.perf_counter() - started, {})
+
+    def work(self, rows: pa.Table) -> Report:
+        """Run the trials of one pack and write its part."""
+        started, clock = datetime.now(UTC), time.perf_counter()
+        records = rows.to_pylist()
+        trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
+        outcomes = _outcomes(self.study, trials, seeds, self.shelf, self.context.device)
+        seconds = time.perf_counter() - clock
+        pack = pack_id([r["trial_id"] for r in records])
+        common = {
+            "study": self.context.study,
+            "study_version": self.study.VERSION,
+            "kind": "experiment",
+            "pack_id": pack,
+            "wall_s": seconds / len(records),
+            "device": self.context.device,
+            "started_at": started,
+            "git_sha": self.context.git_sha,
+            "tsd_version": tsd.__version__,
+            "host": socket.gethostname(),
+        }
+        table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
+        self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
+        failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
+        return Report(pack, Counter(o.state for o in outcomes), seconds, failures)
+
+    def _trial(self, row: Mapping[str, Any]) -> Any:
+        return self.study.Trial.of({k: v for k, v in row.items() if v is not None})
+
+    def _schema(self) -> pa.Schema:
+        fields = parameters(self.study.Trial, self.context.parts)
+        metrics = {m.name: schema.ColumnInfo(m.type.__name__, m.unit, m.doc) for m in self.study.METRICS if not m.curve}
+        infos = {f.name: schema.ColumnInfo(f.type.__name__, f.unit, f.doc) for f in fields.values()}
+        return schema.trial_schema(infos, metrics)
+
+
+def pack_id(trial_ids: Sequence[str]) -> str:
+    """The pack's name: a hash of its members, whatever their order, so a pack that runs again overwrites its own
+    part."""
+    return hashlib.blake2b("".join(sorted(trial_ids)).encode(), digest_size=16).hexdigest()
+
+
+def _streams(row: Mapping[str, Any]) -> Streams:
+    return Streams({stream: row[f"seed_{stream}"] for stream in STREAMS})
+
+
+def _outcomes(
+    study: ModuleType, trials: Sequence[Any], seeds: Sequence[Streams], shelf: Shelf, device: str
+) -> list[Outcome]:
+    from tsd.engine.run import run_pack
+
+    try:
+        return run_pack(study, trials, seeds, shelf, device)
+    except Exception as error:
+        if len(trials) == 1:
+            return [Outcome("failed", error_type=type(error).__name__, error=traceback.format_exc())]
+    half = len(trials) // 2
+    return _outcomes(study, trials[:half], seeds[:half], shelf, device) + _outcomes(
+        study, trials[half:], seeds[half:], shelf, device
+    )
+
+
+def _result(outcome: Outcome) -> dict[str, Any]:
+    return dict(outcome.measured.metrics) | {
+        "state": outcome.state,
+        "error_type": outcome.error_type,
+        "error": outcome.error,
+        "way": outcome.way,
+    }
+
+
+def _curves(records: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> pa.Table | None:
+    rows = [
+        {"trial_id": record["trial_id"], "step": step, "metric": curve.metric, "value": value}
+        for record, outcome in zip(records, outcomes, strict=True)
+        for curve in outcome.measured.curves
+        for step, value in zip(curve.steps, curve.values, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=schema.CURVES) if rows else None
