@@ -35,10 +35,11 @@ class Taxonomy:
 
 
 class Distillation(Fields):
-    """Base of every method file's `Method`."""
+    """Base of every method file's `Method`. `neutral` names values at which the method is plain training, `none`."""
 
     needs: ClassVar[Needs]
     taxonomy: ClassVar[Taxonomy]
+    neutral: ClassVar[Mapping[str, float]] = {}
 
     def loss(self, student: View, teacher: View, label: Tensor) -> Mapping[str, Tensor]:
         """Named terms of the loss of one student on one batch; their sum is minimised. Each is a mean over the
