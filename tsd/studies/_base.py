@@ -81,13 +81,20 @@ class GradientStudy(Study):
 
 @dataclass(frozen=True)
 class Metric:
-    """One number (or word) that a study reports of a trial. `type` is float, int or str; curves are always float."""
+    """One number (or word) that a study reports of a trial.
+
+    Args:
+        type: float, int or str; a curve is always float.
+        curve: many values a trial, each at a step, not a column of its row.
+        step: what a step of the curve is called: "step" for optimizer steps, "nodes_kept" for a pruning curve.
+    """
 
     name: str
     unit: str
     doc: str
     type: type = float
     curve: bool = False
+    step: str = "step"
 
 
 @dataclass(frozen=True)
