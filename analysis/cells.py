@@ -1,0 +1,145 @@
+"""Rows → cells: every combination of some axes, with the mean and the spread of a value over its seeds.
+
+The repetition is a combination of seeds. Where other parameters vary inside a cell, their values are averaged seed by seed
+first and named in `Cells.pooled`, so that no interval counts one seed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.rows import Rows, quoted
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many trials there are in all, and how many of them are in no mean, and why.
+
+    Args:
+        diverged, failed: trials in that state.
+        valueless: finished trials that report no finite value.
+        placeless: trials to which an axis does not apply; they are in no cell.
+    """
+
+    trials: int
+    diverged: int
+    failed: int
+    valueless: int
+    placeless: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What rows say about a value.
+
+    Args:
+        frame: a row for each combination of the axes that occurs: the axes, `n` seeds with a value, their `mean` and `sd`
+            (NaN where n < 2), and how many trials are `diverged` or `failed`.
+        axes, value: the columns' names.
+        pooled: parameters that vary inside a cell.
+        streams: number of seeds of each random stream that has more than one.
+    """
+
+    frame: pd.DataFrame
+    axes: tuple[str, ...]
+    value: str
+    totals: Totals
+    pooled: tuple[str, ...]
+    streams: dict[str, int]
+
+    def seeds(self) -> tuple[int, int]:
+        """Fewest and most seeds of a cell that has a mean; (0, 0) where none has."""
+        n = self.frame["n"][self.frame["n"] > 0]
+        return (int(n.min()), int(n.max())) if len(n) else (0, 0)
+
+
+def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
+    """Aggregate `value` over everything but `axes`. Raises AnalysisError where a column is unknown or not a number."""
+    rows.require(*axes)
+    rows.require_number(value)
+    means = rows.sql(
+        f"WITH repetitions AS ({_repetitions(rows, axes, value)}) "
+        f"SELECT {_list(axes)}, count(*) AS n, avg(v) AS mean, stddev_samp(v) AS sd FROM repetitions GROUP BY {_list(axes)}"
+    )
+    # A trial that did not finish has no steps: it is lost to its whole curve.
+    placed = [a for a in axes if a != rows.step]
+    frame = _join(means, _states(rows, placed), placed)
+    return Cells(
+        frame.sort_values(list(axes), ignore_index=True),
+        tuple(axes),
+        value,
+        _totals(rows, placed, value),
+        _pooled(rows, axes),
+        _streams(rows),
+    )
+
+
+def seed_means(rows: Rows, axes: Sequence[str], value: str) -> pd.DataFrame:
+    """The repetitions behind the cells: one row for each cell and combination of seeds, `v` the mean of the value."""
+    return rows.sql(f"{_repetitions(rows, axes, value)} ORDER BY ALL")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names))
+
+
+def _applies(names: Sequence[str]) -> str:
+    return " AND ".join(f"{quoted(n)} IS NOT NULL" for n in names) or "true"
+
+
+def _finite(value: str) -> str:
+    return f"state = 'done' AND isfinite(CAST({quoted(value)} AS DOUBLE))"
+
+
+def _repetitions(rows: Rows, axes: Sequence[str], value: str) -> str:
+    keys = _list([*axes, *rows.seeds()])
+    return (
+        f"SELECT {keys}, avg(CAST({quoted(value)} AS DOUBLE)) AS v FROM rows "
+        f"WHERE {_finite(value)} AND {_applies(axes)} GROUP BY {keys}"
+    )
+
+
+def _states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
+    counts = ", ".join(f"count(*) FILTER (state = '{s}') AS {s}" for s in ("diverged", "failed"))
+    grouping = f"{_list(axes)}, " if axes else ""
+    grouped = f"GROUP BY {_list(axes)}" if axes else ""
+    return rows.sql(f"SELECT {grouping}{counts} FROM rows WHERE {_applies(axes)} {grouped}")
+
+
+def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    frame = means.merge(states, on=on, how="outer") if on else means.merge(states, how="cross")
+    counts = ["n", "diverged", "failed"]
+    return frame.assign(**frame[counts].fillna(0).astype("int64"))
+
+
+def _totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
+    each = "DISTINCT trial_id" if rows.step else "*"
+    found = rows.sql(
+        f"SELECT count({each}) AS trials, "
+        f"count({each}) FILTER (state = 'diverged') AS diverged, count({each}) FILTER (state = 'failed') AS failed, "
+        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(value)}, false)) AS valueless, "
+        f"count({each}) FILTER (NOT ({_applies(axes)})) AS placeless FROM rows"
+    )
+    return Totals(**{name: int(count) for name, count in found.iloc[0].items()})
+
+
+def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
+    others = [p for p in rows.parameters() if p not in axes]
+    if not others:
+        return ()
+    spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in others)
+    varies = ", ".join(f"bool_or({quoted(p)}) AS {quoted(p)}" for p in others)
+    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {_applies(axes)} GROUP BY {_list(axes)}"
+    found = rows.sql(f"SELECT {varies} FROM ({within})").iloc[0]
+    return tuple(p for p in others if found[p] is True or found[p] == True)  # noqa: E712
+
+
+def _streams(rows: Rows) -> dict[str, int]:
+    names = [s for s in rows.seeds() if s.startswith("seed_")]
+    if not names:
+        return {}
+    found = rows.sql("SELECT " + ", ".join(f"count(DISTINCT {s}) AS {s.removeprefix('seed_')}" for s in names) + " FROM rows")
+    return {name: int(count) for name, count in found.iloc[0].items() if count > 1}

@@ -1,0 +1,93 @@
+"""Phase diagram: a value over two axes, the mean over seeds in every cell.
+
+A cell without a mean says why: no trial ran there, all of them diverged, or all of them failed. A threshold draws the line on
+which the mean crosses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analysis.options import Flag, Output, Where, Width
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from analysis.rows import Rows
+
+
+def command(
+    results: str,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    where: Where = None,
+    threshold: float | None = None,
+    by: str | None = None,
+    log_x: Flag = False,
+    log_y: Flag = False,
+    log_value: Flag = False,
+    width: Width = None,
+    output: Output,
+) -> None:
+    """Phase diagram: a value over two axes, the mean over seeds in every cell.
+
+    Args:
+        results: Folder or URI of a sweep's results.
+        x: Column along the horizontal axis, numbers or words.
+        y: Column along the vertical axis. The step of a curve is called `step` or by its own name, such as `nodes_kept`.
+        value: Metric or curve that the colour shows.
+        threshold: Draw the line on which the mean crosses this.
+        by: Column with one panel for each of its values.
+        log_x: Logarithmic horizontal axis.
+        log_y: Logarithmic vertical axis.
+        log_value: Logarithmic colours.
+    """
+    asked = dict(locals())
+    from analysis import files, style
+    from analysis.diagram import Diagram
+    from analysis.load import Results
+    from analysis.provenance import provenance, typical_interval
+
+    outputs = files.checked(output, files.FIGURES)
+    rows = Results.open(results).rows_for(value, [x, y, by], where)
+    diagram = Diagram.of(rows, x, y, value, by, log_x, log_y, log_value, threshold)
+    interval = typical_interval(diagram.cells)
+    with style.paper():
+        figure = diagram.page(width)
+        files.publish(figure, provenance("phase", asked, diagram.cells, rows.source, interval, diagram.missing()), outputs)
+
+
+def phase(
+    data: Rows | pd.DataFrame | duckdb.DuckDBPyRelation,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    threshold: float | None = None,
+    log_x: bool = False,
+    log_y: bool = False,
+    log_value: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a phase diagram of `data` on `ax`, or on new axes.
+
+    Args:
+        data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state` tells
+            finished trials ("done") from others, columns `seed_…` tell repetitions apart.
+        x, y, value, threshold, log_x, log_y, log_value: as in the verb `phase`.
+    Raises:
+        AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
+    """
+    from analysis import style
+    from analysis.diagram import Diagram
+    from analysis.rows import Rows
+
+    diagram = Diagram.of(Rows.of(data), x, y, value, None, log_x, log_y, log_value, threshold)
+    with style.paper():
+        axes = ax or style.new_axes()
+        diagram.draw(axes)
+    return axes

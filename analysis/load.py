@@ -1,0 +1,166 @@
+"""Open a results folder: every trial and every curve as DuckDB relations, with what is known about their columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from analysis.errors import AnalysisError, unknown
+from analysis.rows import Rows, Source, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(path: str | Path, where: str | None = None, curve: str | None = None) -> pd.DataFrame:
+    """The trials of a results folder, or one of their curves.
+
+    Args:
+        path: `results/<sweep>` or a URI such as `s3://bucket/<sweep>`.
+        where: an SQL condition on the trials' columns, such as "layer = 'spectral' and lr < 1e-2".
+        curve: name of a curve metric; then a row is one step of one trial, with the columns `step` (or the metric's own name
+            for it) and the metric. Trials that did not finish keep one row without a step.
+    Returns:
+        One row a trial. The figures of `analysis.figures` find units and provenance in `.attrs`.
+    Raises:
+        AnalysisError: there are no results, or `where` is not a condition on them.
+    """
+    results = Results.open(path)
+    rows = results.rows(where) if curve is None else results.steps(curve, where)
+    frame = rows.relation.order(", ".join(["trial_id", *([quoted(rows.step)] if rows.step else [])])).df()
+    frame.attrs["tsd"] = {"fields": rows.fields, "orders": rows.orders, "source": asdict(rows.source), "step": rows.step}
+    return frame
+
+
+@dataclass(frozen=True)
+class Results:
+    """An open results folder. `connection` has the views `trials` and `curves` and can reach no other file."""
+
+    path: str
+    connection: duckdb.DuckDBPyConnection
+    fields: Mapping[str, Mapping[str, str]]
+    sweep: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Results:
+        """Raises AnalysisError where `path` holds no trial."""
+        from tsd.store import Store
+
+        _must_be_results(str(path))
+        store = Store(str(path))
+        connection = duckdb.connect()
+        store.connect(connection)
+        seal(connection)
+        if not count(connection.table("trials")):
+            raise AnalysisError(f"{path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml")
+        return cls(str(path), connection, store.fields(), store.sweep() or {})
+
+    def curves(self) -> list[str]:
+        """Names of the curve metrics."""
+        return [row[0] for row in self.connection.execute("SELECT DISTINCT metric FROM curves ORDER BY metric").fetchall()]
+
+    def step_name(self, curve: str) -> str:
+        """What a step of the curve is called."""
+        return self.fields.get(curve, {}).get("step") or "step"
+
+    def rows(self, where: str | None = None) -> Rows:
+        """One row for each experiment, not theory, that fulfils `where`."""
+        trials = self.connection.sql("SELECT * FROM trials WHERE kind = 'experiment'")
+        if where is not None:
+            trials = _chosen(trials, where)
+        return Rows(trials, self.fields, _orders(self.sweep), self._source(trials, where))
+
+    def steps(self, curve: str, where: str | None = None, called: str | None = None) -> Rows:
+        """One row for each trial and step of a curve, the step in a column of its own name or as it is `called`.
+
+        Trials without the curve, such as failed ones, keep one row without a step.
+        """
+        if curve not in self.curves():
+            raise unknown("curve", curve, self.curves())
+        rows, step = self.rows(where), called or self.step_name(curve)
+        kept = ", ".join(f"t.{quoted(n)}" for n in rows.relation.columns if n not in (curve, step))
+        points = self.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
+        joined = rows.relation.set_alias("t").join(points.set_alias("c"), "t.trial_id = c.trial_id", how="left")
+        relation = joined.project(f"{kept}, c.step AS {quoted(step)}, c.value AS {quoted(curve)}")
+        return replace(rows, relation=relation, step=step)
+
+    def rows_for(self, value: str, axes: Sequence[str | None], where: str | None = None) -> Rows:
+        """The rows that hold `value`: steps of its curve where one of `axes` is the step of that curve, else trials.
+
+        Raises AnalysisError where `value` is neither a column nor a curve, or is a curve and no axis its step.
+        """
+        columns, curves, step = self.connection.table("trials").columns, self.curves(), self.step_name(value)
+        called = next((a for a in axes if a in (step, "step") and a not in columns), None)
+        if value in curves and called:
+            return self.steps(value, where, called)
+        if value in columns:
+            return self.rows(where)
+        if value in curves:
+            raise AnalysisError(f"`{value}` is a curve: a value for each `{step}`.\nMake `{step}` one of the axes.")
+        metrics = [n for n, known in self.fields.items() if known.get("role") == "metric" and n in columns]
+        raise unknown("value", value, {*metrics, *curves})
+
+    def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
+        facts = (
+            "list_sort(list(DISTINCT git_sha)), list_sort(list(DISTINCT tsd_version)), "
+            "strftime(min(started_at), '%Y-%m-%d'), strftime(max(started_at), '%Y-%m-%d')"
+        )
+        shas, versions, first, last = trials.aggregate(facts).fetchall()[0]
+        name = self.sweep.get("name") or Path(self.path.rstrip("/")).name
+        return Source(self.path, name, where, tuple(shas or ()), tuple(versions or ()), first or "", last or "")
+
+
+def seal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave SQL nothing but the views it has: no file, no network, no way back."""
+    for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "python_enable_replacements = false", "lock_configuration = true"):
+        connection.execute(f"SET {setting}")
+
+
+def count(relation: duckdb.DuckDBPyRelation) -> int:
+    """How many rows there are."""
+    return int(relation.aggregate("count(*)").fetchall()[0][0])
+
+
+def _chosen(trials: duckdb.DuckDBPyRelation, where: str) -> duckdb.DuckDBPyRelation:
+    try:
+        condition = duckdb.SQLExpression(where)
+        kind = str(trials.select(condition).types[0])
+        chosen = trials.filter(condition)
+    except duckdb.Error as problem:
+        raise _bad_condition(trials, where, problem) from None
+    if kind != "BOOLEAN":
+        raise AnalysisError(f"--where {where}\nThis is a {kind}, not a condition that is true or false, such as lr < 1e-2.")
+    if not count(chosen):
+        total = count(trials)
+        raise AnalysisError(f"--where {where}\nNone of the {total} trials fulfils this. Look at what there is: python -m analysis sql")
+    return chosen
+
+
+def _bad_condition(trials: duckdb.DuckDBPyRelation, where: str, problem: duckdb.Error) -> AnalysisError:
+    missing = re.search(r'column "([^"]+)" not found', str(problem))
+    if missing:
+        return unknown("column", missing[1], trials.columns, f"This is of --where {where}")
+    first = str(problem).splitlines()[0]
+    return AnalysisError(f"--where {where}\n{first}\nA condition is one SQL expression, such as: layer = 'spectral' and lr < 1e-2")
+
+
+def _orders(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The values of every axis as the sweep file lists them, wherever it does."""
+    blocks = [sweep.get("axes") or {}, *(sweep.get("zip") or []), *(w.get("axes") or {} for w in sweep.get("when") or [])]
+    return {name: values for block in blocks for name, values in block.items() if isinstance(values, list)}
+
+
+def _must_be_results(path: str) -> None:
+    folder = Path(path)
+    if "://" in path or (folder / "trials").is_dir():
+        return
+    if not folder.exists():
+        raise AnalysisError(f"{path} does not exist.\nResults of a sweep are in results/<name of the sweep>.")
+    inside = sorted(f"{path.rstrip('/')}/{d.name}" for d in folder.glob("*") if (d / "trials").is_dir())
+    hint = f"It holds the sweeps {', '.join(inside)}: name one of them." if inside else "It has no folder `trials`."
+    raise AnalysisError(f"{path} is not a results folder. {hint}")

@@ -1,0 +1,11 @@
+"""The options that several verbs share, with their help. Imports nothing heavy, so that `--help` answers at once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+Where = Annotated[str | None, Parameter(help="SQL condition on the trials, such as \"layer = 'spectral' and lr < 1e-2\".")]
+Output = Annotated[list[Path], Parameter(name=["--output", "-o"], negative=(), help="File to write; give it again for more.")]
+Width = Annotated[Literal["one", "two"] | None, Parameter(help="Columns of the paper that the figure spans.")]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]

@@ -1,0 +1,136 @@
+"""What a figure or table is made of: rows of trials, and what is known about their columns.
+
+Rows stay in DuckDB until they are aggregated, so that ten million of them never become Python objects. A notebook's
+DataFrame enters by the same door.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from analysis.errors import AnalysisError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMERIC = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE"}
+STREAMS = ("teacher", "data", "init", "noise")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from, for footers and metadata.
+
+    Args:
+        results: the folder or URI, as it was given.
+        sweep: name of the sweep; "" where there is none.
+        where: the condition that chose the rows.
+        git_sha, tsd_version: every version that made one of the rows.
+        first, last: UTC dates of the first and the last trial.
+    """
+
+    results: str = ""
+    sweep: str = ""
+    where: str | None = None
+    git_sha: tuple[str, ...] = ()
+    tsd_version: tuple[str, ...] = ()
+    first: str = ""
+    last: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One row a trial, or one row a trial and step of a curve.
+
+    Args:
+        relation: has at least the columns `state` and `kind`.
+        fields: role, unit and doc of columns, by name.
+        orders: the order of a column's values in the sweep file, by name.
+        step: name of the column that counts the steps of a curve, where there is one.
+    """
+
+    relation: duckdb.DuckDBPyRelation
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    orders: Mapping[str, list[Any]] = field(default_factory=dict)
+    source: Source = field(default_factory=Source)
+    step: str | None = None
+
+    @classmethod
+    def of(cls, data: Rows | pd.DataFrame | duckdb.DuckDBPyRelation) -> Rows:
+        """`data` as rows. What `analysis.load` knew of a DataFrame's columns is still known."""
+        if isinstance(data, Rows):
+            return data
+        if isinstance(data, duckdb.DuckDBPyRelation):
+            return cls(_complete(data))
+        known = data.attrs.get("tsd", {})
+        source = Source(**known.get("source", {}))
+        relation = _complete(duckdb.connect().from_df(data))
+        return cls(relation, known.get("fields", {}), known.get("orders", {}), source, known.get("step"))
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """The answer to `query`, in which these rows are called `rows`."""
+        return self.relation.query("rows", query).df()
+
+    def require(self, *names: str) -> None:
+        """Raise unless every one of `names` is a column."""
+        for name in names:
+            if name not in self.relation.columns:
+                raise unknown("column", name, self.worth_naming())
+
+    def require_number(self, name: str) -> None:
+        """Raise unless the column `name` holds numbers."""
+        self.require(name)
+        if not self.is_numeric(name):
+            found = self.sql(f"SELECT DISTINCT {quoted(name)} AS v FROM rows WHERE v IS NOT NULL ORDER BY v LIMIT 3")
+            values = ", ".join(map(str, found["v"]))
+            raise AnalysisError(
+                f"`{name}` is not a number: it holds {values or 'nothing'}.\n"
+                f"A mean needs numbers; use `{name}` as an axis, or pick another value."
+            )
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the column holds numbers; truth values are categories."""
+        kind = str(self.relation.types[self.relation.columns.index(name)])
+        return kind in NUMERIC or kind.startswith("DECIMAL")
+
+    def unit(self, name: str) -> str:
+        """The column's unit; "" where it has none or nothing is known of it."""
+        return self.fields.get(name, {}).get("unit", "")
+
+    def values(self, name: str) -> list[Any]:
+        """Distinct values of a column without NULL: numbers ascending, words as the sweep file has them, else sorted."""
+        found = self.relation.query("rows", f"SELECT DISTINCT {quoted(name)} AS v FROM rows WHERE v IS NOT NULL ORDER BY v")
+        values = [row[0] for row in found.fetchall()]
+        wanted = {value: place for place, value in enumerate(self.orders.get(name, []))}
+        return values if self.is_numeric(name) else sorted(values, key=lambda v: wanted.get(v, math.inf))
+
+    def parameters(self) -> list[str]:
+        """Columns that were set, not measured."""
+        return [n for n in self.relation.columns if self.fields.get(n, {}).get("role") == "parameter"]
+
+    def seeds(self) -> list[str]:
+        """Columns that tell repetitions apart."""
+        seeds = [f"seed_{s}" for s in STREAMS if f"seed_{s}" in self.relation.columns]
+        return seeds or [n for n in ("trial_id",) if n in self.relation.columns]
+
+    def worth_naming(self) -> list[str]:
+        """Parameters and metrics; every column where nothing is known of them."""
+        roles = {n: self.fields.get(n, {}).get("role") for n in self.relation.columns}
+        known = [n for n, role in roles.items() if role in ("parameter", "metric", "curve") or n == self.step]
+        return known or list(roles)
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _complete(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    defaults = {"state": "'done'", "kind": "'experiment'"}
+    missing = [f"{value} AS {name}" for name, value in defaults.items() if name not in relation.columns]
+    return relation.project(", ".join(["*", *missing]))
