@@ -1,0 +1,90 @@
+"""How long it takes to plan against, read, query and compact a million stored trials in a thousand parts.
+
+    python benchmarks/store.py [--trials 1000000] [--parts 1000]
+
+Exits with 1 where `states()` takes more than 2 s, the budget of a plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from tsd.store import Store, schema
+
+BUDGET_S = 2.0
+CURVE_POINTS = 20
+
+
+def main() -> int:
+    """Fill a temporary store, time it, and say whether it keeps its budget."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1_000_000)
+    parser.add_argument("--parts", type=int, default=1000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        timed("write_part, all", lambda: fill(store, asked.trials, asked.parts))
+        seconds = timed("states()", store.states)
+        measure(store)
+        print(store.compact())
+        timed("states(), compacted", store.states)
+        measure(store)
+    return 0 if seconds <= BUDGET_S else 1
+
+
+def measure(store: Store) -> None:
+    """Reading everything and asking one question."""
+    connection = duckdb.connect()
+    timed("trials()", store.trials)
+    timed("trials(), 3 columns", lambda: store.trials(["p0", "p1", "m0"]))
+    timed("curves()", store.curves)
+    timed("connect()", lambda: store.connect(connection))
+    question = "SELECT p0, p1, avg(m0) FROM trials GROUP BY ALL"
+    timed("a mean over trials", lambda: connection.execute(question).fetchall())
+    question = "SELECT step, avg(value) FROM curves GROUP BY ALL"
+    timed("a mean over curves", lambda: connection.execute(question).fetchall())
+
+
+def fill(store: Store, trials: int, parts: int) -> None:
+    """Parts of 20 parameters, 10 metrics and one curve a trial."""
+    generator = np.random.default_rng(0)
+    parameters = {f"p{i}": schema.ColumnInfo("float") for i in range(20)}
+    metrics = {f"m{i}": schema.ColumnInfo("float") for i in range(10)}
+    columns = schema.trial_schema(parameters, metrics)
+    for part in range(parts):
+        rows = trials // parts
+        values: dict[str, Any] = {name: generator.choice([0.1, 0.2, 0.5], rows) for name in parameters}
+        values |= {name: generator.normal(size=rows) for name in metrics}
+        values |= {"trial_id": [generator.bytes(16).hex() for _ in range(rows)], "state": ["done"] * rows}
+        values |= {"started_at": [datetime.fromtimestamp(part, UTC)] * rows, "pack_id": [str(part)] * rows}
+        table = schema.conform(pa.table(values), columns)
+        curves = {
+            "trial_id": np.repeat(values["trial_id"], CURVE_POINTS),
+            "step": np.tile(np.arange(CURVE_POINTS), rows),
+            "metric": ["mse"] * (rows * CURVE_POINTS),
+            "value": generator.normal(size=rows * CURVE_POINTS),
+        }
+        store.write_part(f"pack{part}", table, pa.table(curves))
+
+
+def timed(what: str, work: Callable[[], object]) -> float:
+    """Run `work` and print how long it took, in seconds."""
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    print(f"{what:24} {seconds:8.2f} s", flush=True)
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Is everything that was stored still what was stored?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsd.store import parts, reading
+from tsd.store.artefacts import Artefacts
+from tsd.store.errors import ArtefactError, Damaged
+from tsd.store.files import TEMPORARY, Entry, Files
+from tsd.store.parts import Part
+
+FOLDERS = ("", "trials", "curves", "artefacts", "events")
+LEFT_BEHIND_S = 3600.0
+"""A temporary file of this age belongs to no write that is still under way."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Args:
+        parts, trials, artefacts: how many there are that are sound.
+        damaged: files that are not what was stored, each with what is wrong.
+        moved: where damaged files are now.
+        temporary: what writes that were cut off have left behind; nobody reads it.
+    """
+
+    parts: int
+    trials: int
+    artefacts: int
+    damaged: tuple[tuple[str, str], ...]
+    moved: tuple[str, ...]
+    temporary: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damaged
+
+    def __str__(self) -> str:
+        lines = [f"{self.parts} parts with {self.trials} trials and {self.artefacts} artefacts are sound."]
+        lines += [f"damaged: {name}: {reason}" for name, reason in self.damaged]
+        lines += [f"moved to {name}" for name in self.moved]
+        if self.temporary:
+            lines.append(f"{len(self.temporary)} files were left by writes that were cut off; nobody reads them.")
+        if self.moved:
+            lines.append("`python -m tsd.sweep run FILE` makes what was moved again.")
+        elif self.damaged:
+            lines.append(
+                "`python -m tsd.sweep check FILE --repair` moves damaged files to damaged/; nothing is deleted."
+            )
+        return "\n".join(lines)
+
+
+def check(files: Files, *, repair: bool) -> Report:
+    """Read everything; see `Store.check`."""
+    found = reading.scan(files, reading.taking(None))
+    damaged = [(part, damage) for part, damage in found.damaged]
+    for part, table in found.pieces:
+        try:
+            reading.curves_of(files, part, table, np.ones(table.num_rows, bool))
+        except Damaged as damage:
+            damaged.append((part, damage))
+    spoilt = {part.stem for part, _ in damaged}
+    tables = [table for part, table in found.pieces if part.stem not in spoilt]
+    kept, bad = _artefacts(Artefacts(files))
+    moved = _moved(files, [part for part, _ in damaged], list(bad)) if repair else []
+    return Report(
+        parts=len(tables),
+        trials=sum(int(mask.sum()) for mask in reading.winners(tables)),
+        artefacts=kept,
+        damaged=tuple((d.name, d.reason) for _, d in damaged) + tuple(bad.values()),
+        moved=tuple(moved),
+        temporary=tuple(entry.name for entry in left_behind(files, LEFT_BEHIND_S)),
+    )
+
+
+def left_behind(files: Files, older_than_s: float) -> list[Entry]:
+    """Temporary files, and curves whose trials never came, of at least this age."""
+    temporary = [
+        e for folder in FOLDERS for e in files.listed(folder) if e.name.rpartition("/")[2].startswith(TEMPORARY)
+    ]
+    return [entry for entry in temporary + parts.strays(files) if entry.age_s >= older_than_s]
+
+
+def _artefacts(artefacts: Artefacts) -> tuple[int, dict[str, tuple[str, str]]]:
+    """How many are sound, and of the others, by key, the file and what is wrong."""
+    keys, bad = sorted(artefacts.keys()), {}
+    for key in keys:
+        try:
+            artefacts.read(key)
+        except ArtefactError:
+            bad[key] = (f"artefacts/{key}.safetensors", "it does not match its hash")
+    return len(keys) - len(bad), bad
+
+
+def _moved(files: Files, spoilt: list[Part], keys: list[str]) -> list[str]:
+    names = [name for part in spoilt for name in parts.set_aside(files, part)]
+    return names + [Artefacts(files).set_aside(key) for key in keys]

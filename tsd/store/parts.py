@@ -1,0 +1,190 @@
+"""A part: what one pack, or one compaction, adds to the store, and never changes again.
+
+It is `trials/<stem>.parquet` and, where there are curves, `curves/<stem>.parquet`. The curves are written first and
+count only beside their trials, so a part is there as a whole or not at all. The stem ends with a hash of the content:
+equal rows make the same files, other rows of the same pack make other files, and readers choose trial by trial.
+
+Every file bears a seal: 16 bytes between its pages and its footer, where Parquet readers never look, that hash all
+the rest. A file that was cut short or changed in a single bit does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsd.store import schema
+from tsd.store.errors import Damaged, StoreError, told_remote
+from tsd.store.files import Entry, Files
+from tsd.store.names import key
+
+SUFFIX = ".parquet"
+REPLACES_KEY = b"tsd.replaces"
+ROWS_A_GROUP = 1 << 17
+
+_SEAL = 16
+_TAIL = 8
+"""A Parquet file ends with the length of its footer, four bytes, and the letters PAR1."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The files of one part; `curves` is None where it has none."""
+
+    stem: str
+    trials: Entry
+    curves: Entry | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of both files."""
+        return self.trials.size + (self.curves.size if self.curves else 0)
+
+
+Opener = Callable[[Files, str], pq.ParquetFile]
+
+
+def write(files: Files, name: str, rows: bytes, curves: bytes | None) -> str:
+    """Store a part of encoded tables and return its stem, `name` and a hash of the content."""
+    stem = f"{key(name)}-{hashlib.blake2b(rows + (curves or b''), digest_size=8).hexdigest()}"
+    if curves is not None:
+        files.write(_file("curves", stem), curves)
+    files.write(_file("trials", stem), rows)
+    return stem
+
+
+def listed(files: Files) -> list[Part]:
+    """Every part, the damaged and the superseded among them, sorted by stem."""
+    curves = {e.name: e for e in _entries(files, "curves")}
+    stems = {_stem(e.name): e for e in _entries(files, "trials")}
+    return [Part(stem, entry, curves.get(_file("curves", stem))) for stem, entry in sorted(stems.items())]
+
+
+def strays(files: Files) -> list[Entry]:
+    """Curves without their trials: a write that was cut off, or one that is under way."""
+    stems = {_stem(e.name) for e in _entries(files, "trials")}
+    return [e for e in _entries(files, "curves") if _stem(e.name) not in stems]
+
+
+def set_aside(files: Files, part: Part) -> list[str]:
+    """Move a part to `damaged/` and say where its files are now. Its trials go first, so it is gone as a whole."""
+    moved = []
+    for entry in (part.trials, part.curves):
+        if entry is None:
+            continue
+        try:
+            files.move(entry.name, f"damaged/{entry.name}")
+        except FileNotFoundError:
+            continue
+        moved.append(f"damaged/{entry.name}")
+    return moved
+
+
+def discard(files: Files, part: Part) -> None:
+    """Delete a part that another one stands for."""
+    for entry in (part.trials, part.curves):
+        if entry is not None:
+            files.delete(entry.name)
+
+
+def encode(tables: Iterable[pa.Table], columns: pa.Schema, replaces: Iterable[str] = ()) -> bytes:
+    """A sealed Parquet file of `tables`, one row group for every 131,072 rows.
+
+    Args:
+        tables: in the schema `columns`.
+        columns: schema of the file.
+        replaces: stems of the parts that the file stands for.
+    """
+    metadata = dict(columns.metadata) | ({REPLACES_KEY: "\n".join(replaces)} if replaces else {})
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, columns.with_metadata(metadata), compression="zstd", write_page_checksum=True
+    ) as writer:
+        held: list[pa.Table] = []
+        for table in tables:
+            held.append(table)
+            if sum(t.num_rows for t in held) >= ROWS_A_GROUP:
+                writer.write_table(pa.concat_tables(held))
+                held = []
+        if held:
+            writer.write_table(pa.concat_tables(held))
+    return _sealed(sink.getvalue().to_pybytes())
+
+
+def open_sealed(files: Files, name: str) -> pq.ParquetFile:
+    """A file, read whole and verified. Raises Damaged, FileNotFoundError and StoreError."""
+    data = files.read(name)
+    at = _footer(data)
+    if at < _SEAL or _hash(data, at) != data[at - _SEAL : at]:
+        raise Damaged(name, "its content does not match its seal")
+    return _opened(pa.BufferReader(data), files, name)
+
+
+def open_footer(files: Files, name: str) -> pq.ParquetFile:
+    """A file of which only the footer is read; the storage is trusted with the rest. Raises as `open_sealed` does."""
+    system, base = files.arrow()
+    try:
+        source = system.open_input_file(f"{base}/{name}")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise told_remote(error, "read", files.where(name)) from error
+    return _opened(source, files, name)
+
+
+def replaced(file: pq.ParquetFile) -> list[str]:
+    """Stems of the parts that this one stands for."""
+    text = (file.metadata.metadata or {}).get(REPLACES_KEY, b"").decode()
+    return text.split("\n") if text else []
+
+
+def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(name, f"it is no complete Parquet file ({error})") from error
+    version = schema.version_of(file.schema_arrow)
+    if version is None:
+        raise Damaged(name, "it was not written by tsd")
+    if version > schema.SCHEMA_VERSION:
+        raise StoreError(
+            f"{files.where(name)} was written by a newer tsd (schema version {version}; this one reads up to "
+            f"{schema.SCHEMA_VERSION}). Nothing was touched. Update tsd here, or use another --results."
+        )
+    return file
+
+
+def _sealed(data: bytes) -> bytes:
+    at = _footer(data)
+    bare = data[:at] + bytes(_SEAL) + data[at:]
+    return data[:at] + _hash(bare, at + _SEAL) + data[at:]
+
+
+def _hash(data: bytes, footer: int) -> bytes:
+    """Hash of everything but the seal that stands before the byte `footer`."""
+    view, digest = memoryview(data), hashlib.blake2b(digest_size=_SEAL)
+    digest.update(view[: footer - _SEAL])
+    digest.update(view[footer:])
+    return digest.digest()
+
+
+def _footer(data: bytes) -> int:
+    """Where the footer begins; below zero where `data` is too short to say."""
+    return len(data) - _TAIL - int.from_bytes(data[-_TAIL:-4], "little")
+
+
+def _entries(files: Files, folder: str) -> list[Entry]:
+    """The Parquet files of a folder; temporary ones begin with a dot."""
+    return [e for e in files.listed(folder) if e.name.endswith(SUFFIX) and not e.name.startswith(f"{folder}/.")]
+
+
+def _file(folder: str, stem: str) -> str:
+    return f"{folder}/{stem}{SUFFIX}"
+
+
+def _stem(name: str) -> str:
+    return name.partition("/")[2].removesuffix(SUFFIX)

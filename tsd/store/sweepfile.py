@@ -1,0 +1,60 @@
+"""`sweep.json`: which sweep this results folder belongs to, as it was asked for last, and who asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tsd.store.errors import StoreError
+from tsd.store.files import Files
+
+NAME = "sweep.json"
+FOLDERS = ("trials", "curves", "artefacts", "events")
+
+
+def read(files: Files) -> dict[str, Any] | None:
+    """The sweep that this folder belongs to; None where there is none yet. Raises StoreError where it is damaged."""
+    try:
+        found = json.loads(files.read(NAME))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StoreError(
+            f"{files.where(NAME)} is damaged: it is not JSON. The results beside it were not touched. It only says "
+            "which sweep they belong to: if you know that they are this one's, delete it; the next run writes it."
+        )
+    return found
+
+
+def prepare(files: Files, sweep: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Take the folder for `sweep`; see `Store.prepare`."""
+    from tsd.store.schema import SCHEMA_VERSION
+
+    files.prepare(FOLDERS)
+    before = read(files) or {}
+    _same(files, before, sweep)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {
+        **sweep,
+        "schema_version": SCHEMA_VERSION,
+        "created_at": before.get("created_at", now),
+        "updated_at": now,
+        "provenance": dict(provenance),
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    files.write(NAME, text.encode())
+
+
+def _same(files: Files, before: Mapping[str, Any], sweep: Mapping[str, Any]) -> None:
+    """Raises StoreError where the folder belongs to another sweep."""
+    for key in ("study", "name"):
+        if before and before.get(key) != sweep[key]:
+            raise StoreError(
+                f"{files.where()} was written by another sweep of the same name: it holds the {key} "
+                f"`{before.get(key)}`, and this sweep has the {key} `{sweep[key]}`. Nothing was touched. Give this "
+                "sweep another `name:`, or keep its results elsewhere with --results."
+            )
