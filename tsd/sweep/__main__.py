@@ -52,18 +52,18 @@ def run(
     from tsd.sweep.run import Asked, Runner
     from tsd.sweep.run import run as run_sweep
 
-    asked = Asked.of(file, results, overrides, where)
+    with Asked.of(file, results, overrides, where) as asked:
 
-    def start() -> Runner:
-        if here:
-            from tsd.sweep.here import Here
+        def start() -> Runner:
+            if here:
+                from tsd.sweep.here import Here
 
-            return Here.on_this_machine(asked.sweep.resources)
-        from tsd.sweep.schedule import Cluster
+                return Here.on_this_machine(asked.sweep.resources)
+            from tsd.sweep.schedule import Cluster
 
-        return Cluster(asked.sweep.resources, address)
+            return Cluster(asked.sweep.resources, address)
 
-    return run_sweep(asked, start, mode, Console())
+        return run_sweep(asked, start, mode, Console())
 
 
 @app.command
@@ -81,12 +81,17 @@ def plan(
     import os
 
     from tsd.sweep import pack
-    from tsd.sweep.plan import render
+    from tsd.sweep.plan import render, submit
     from tsd.sweep.run import Asked
     from tsd.sweep.watch import number
 
-    planned = Asked.of(file, results, overrides, where).plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
-    print(json.dumps(planned.as_dict(), indent=2) if as_json else render(planned, str(file), number))
+    with Asked.of(file, results, overrides, where) as asked:
+        planned = asked.plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
+    print(
+        json.dumps(planned.as_dict(), indent=2)
+        if as_json
+        else f"{render(planned, number)}\n{submit(planned, str(file))}"
+    )
     return 0
 
 
@@ -97,7 +102,8 @@ def status(file: Path, /, *, results: Results = "results", overrides: Overrides 
     from tsd.sweep.run import Asked
     from tsd.sweep.watch import number
 
-    planned = Asked.of(file, results, overrides).plan(pack.Limits.of(1, "cpu"), "cached")
+    with Asked.of(file, results, overrides) as asked:
+        planned = asked.plan(pack.Limits.of(1, "cpu"), "cached")
     counts = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "new", "orphans")}
     if as_json:
         print(json.dumps({"name": planned.sweep.name, "trials": planned.grid.total} | counts))

@@ -17,6 +17,10 @@ RECORD = ("trial_id", "study", "study_version", "kind", "origin", "pack_id", "wa
 RECORD += ("git_sha", "tsd_version", "host", "error", "error_type")
 
 
+FRAME = r'File "[^"]+", line \d+, in \S+'
+"""A line of a Python trace."""
+
+
 def store_of(file: Path, results: str, overrides: Sequence[str] = ()) -> Store:
     """The results folder of the sweep in `file`."""
     return Store.of(results, spec.load(file, overrides).name)
@@ -64,7 +68,7 @@ def failures(connection: duckdb.DuckDBPyConnection, parameters: Sequence[str]) -
     """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE failed AS SELECT *, "
-        r"coalesce(list_last(regexp_extract_all(error, 'File \"([^\"]+)\", line (\d+), in (\S+)', 0)), '') AS frame "
+        f"coalesce(list_last(regexp_extract_all(error, '{FRAME}', 0)), '') AS frame "
         "FROM rows WHERE state = 'failed'"
     )
     causes = connection.execute(

@@ -16,13 +16,16 @@ import pyarrow as pa
 
 TARGET_S = 60.0
 """Seconds that a pack should last where earlier rows tell how long a trial takes."""
+MOST = 4_096
+"""Trials a pack, however short they are."""
 PACKS_A_SLOT = 3
 """Packs for each place that runs one, at least, so that the end of a sweep is not one straggler."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a pack: `slots` packs run at a time; `smallest` and `largest` are trials a pack."""
+    """What bounds a pack: `slots` packs run at a time; a pack is cut below `smallest` trials only where they last too
+    long, and holds at most `largest` before it is known how long they last."""
 
     slots: int
     smallest: int = 8
@@ -75,23 +78,24 @@ def cut(
     _measure(connection, keys, timing)
     total = connection.execute("SELECT coalesce(sum(trials), 0) FROM shapes").fetchone()
     share = ceil((total[0] if total else 0) / (limits.slots * PACKS_A_SLOT))
+    size = "CASE WHEN seconds IS NULL THEN $untimed ELSE least(greatest(floor($target / seconds), 1), $timed) END"
     connection.execute(
-        "CREATE OR REPLACE TABLE shapes AS SELECT *, greatest(1, least(trials, coalesce("
-        "greatest(least(CAST(? / seconds AS BIGINT), ?), 1), ?), greatest(?, ?))) AS size FROM shapes",
-        [TARGET_S, limits.largest * 64, limits.largest, share, limits.smallest],
-    )
-    connection.execute(
-        "CREATE OR REPLACE TABLE shapes AS SELECT *, CAST(ceil(trials / ceil(trials / size)) AS BIGINT) AS even, "
-        "CAST(ceil(trials / size) AS BIGINT) AS packs FROM shapes"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TABLE shapes AS SELECT *, CAST(sum(packs) OVER (ORDER BY place ROWS BETWEEN UNBOUNDED "
-        "PRECEDING AND CURRENT ROW) - packs AS BIGINT) AS first_pack FROM shapes"
+        "CREATE OR REPLACE TABLE shapes AS SELECT *, CAST(ceil(trials / packs) AS BIGINT) AS size, "
+        "CAST(sum(packs) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) - packs AS BIGINT) AS first_pack FROM ("
+        f"SELECT *, CAST(ceil(trials / least({size}, greatest($share, $smallest))) AS BIGINT) AS packs FROM shapes)",
+        {
+            "untimed": limits.largest,
+            "timed": MOST,
+            "target": TARGET_S,
+            "share": share,
+            "smallest": limits.smallest,
+        },
     )
     match = " AND ".join(f"t.{quote(k)} IS NOT DISTINCT FROM s.{quote(k)}" for k in keys) or "true"
     connection.execute(
-        "CREATE OR REPLACE TABLE packed AS SELECT t.*, s.place AS shape, s.first_pack + CAST(floor((row_number() OVER "
-        f"(PARTITION BY s.place ORDER BY t.trial_id) - 1) / s.even) AS BIGINT) AS pack FROM todo t JOIN shapes s ON {match}"
+        "CREATE OR REPLACE TABLE packed AS SELECT t.*, s.place AS shape, s.first_pack + CAST(floor("
+        "(row_number() OVER (PARTITION BY s.place ORDER BY t.trial_id) - 1) / s.size) AS BIGINT) AS pack "
+        f"FROM todo t JOIN shapes s ON {match}"
     )
     return _shapes(connection, keys)
 
@@ -152,7 +156,8 @@ def waves(connection: duckdb.DuckDBPyConnection, at_a_time: int = 2_000) -> Iter
             "FROM packed WHERE pack BETWEEN ? AND ? GROUP BY pack ORDER BY pack",
             bounds,
         ).fetchall()
-        table = connection.execute(
-            "SELECT * EXCLUDE (pack, shape) FROM packed WHERE pack BETWEEN ? AND ? ORDER BY pack, trial_id", bounds
+        table = connection.sql(
+            "SELECT * EXCLUDE (pack, shape) FROM packed WHERE pack BETWEEN ? AND ? ORDER BY pack, trial_id",
+            params=bounds,
         ).to_arrow_table()
         yield Wave(table, [Pack(*row) for row in packs])

@@ -95,17 +95,17 @@ def make(
     grid: Grid,
     connection: duckdb.DuckDBPyConnection,
     store: Store,
+    *,
     limits: pack.Limits,
     mode: str = "cached",
-    *,
     move_damaged: bool = False,
 ) -> Plan:
     """Compare the table `trials` with the store and leave the tables `todo` and `packed` in `connection`."""
     states = store.states(move_damaged=move_damaged)
     connection.register("states", states.table)
     connection.execute(
-        "CREATE OR REPLACE TABLE todo AS SELECT t.* FROM trials t LEFT JOIN (SELECT trial_id, state AS stored FROM states) "
-        f"USING (trial_id) WHERE {MODES[mode]}"
+        "CREATE OR REPLACE TABLE todo AS SELECT t.* FROM trials t "
+        f"LEFT JOIN (SELECT trial_id, state AS stored FROM states) USING (trial_id) WHERE {MODES[mode]}"
     )
     counts = dict(
         connection.execute(
@@ -118,7 +118,7 @@ def make(
     return Plan(
         sweep=sweep,
         grid=grid,
-        results=str(store.root),
+        results=str(store),
         mode=mode,
         done=counts.get("done", 0),
         diverged=counts.get("diverged", 0),
@@ -142,7 +142,7 @@ def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 def timing(store: Store, static: Sequence[str]) -> pa.Table | None:
     """Measured seconds of stored trials beside their static fields."""
-    return store.trials(columns=[*static, "wall_s"])
+    return store.trials([*static, "wall_s"], skip_damaged=True)
 
 
 def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store) -> list[Need]:
@@ -161,18 +161,16 @@ def _distinct(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> list
     """One whole trial for every combination of what the artefact depends on."""
     names = [*artefact.fields, *(f"seed_{stream}" for stream in artefact.streams)]
     listed = ", ".join(pack.quote(name) for name in names)
-    return (
-        connection.execute(f"SELECT DISTINCT ON ({listed}) * FROM todo ORDER BY {listed}").to_arrow_table().to_pylist()
-    )
+    return connection.sql(f"SELECT DISTINCT ON ({listed}) * FROM todo ORDER BY {listed}").to_arrow_table().to_pylist()
 
 
-def render(plan: Plan, file: str, number: Callable[[int], str]) -> str:
+def render(plan: Plan, number: Callable[[int], str]) -> str:
     """The plan as the few lines that a person reads before a run."""
     lines = [_asked(plan, number), _against(plan, number)]
     lines += [f"warning: {warning}" for warning in plan.grid.warnings]
     lines += [f"damaged part {name}: its trials are planned again" for name in plan.damaged]
     if plan.todo:
-        lines += [_packed(plan, number), *_trained(plan), _estimate(plan, number), _submit(plan, file)]
+        lines += [_packed(plan, number), *_trained(plan), _estimate(plan, number)]
     else:
         lines.append("nothing to run")
     return "\n".join(lines)
@@ -182,7 +180,9 @@ def _asked(plan: Plan, number: Callable[[int], str]) -> str:
     product = " × ".join(f"{number(n)} {label}" for label, n in plan.grid.axes)
     removed = "".join(f"  − {number(n)} excluded ({rule})" for rule, n in plan.grid.excluded if n)
     merged = f"  − {number(plan.grid.merged)} equal" if plan.grid.merged else ""
-    return f"{plan.sweep.name}   {product}{removed}{merged}  = {number(plan.grid.total)} trials of {plan.sweep.study}"
+    added = f"  + {number(plan.grid.added)} by when" if plan.grid.added else ""
+    steps = f"{product or 'one point'}{merged}{added}{removed}"
+    return f"{plan.sweep.name}   {steps}  = {number(plan.grid.total)} trials of {plan.sweep.study}"
 
 
 def _against(plan: Plan, number: Callable[[int], str]) -> str:
@@ -217,13 +217,17 @@ def _estimate(plan: Plan, number: Callable[[int], str]) -> str:
         return "estimate: none yet, no trial of this sweep has been measured"
     wall = plan.seconds / plan.limits.slots
     size = f", writes ≈ {plan.bytes_a_trial * plan.todo / 1e6:.2g} MB" if plan.bytes_a_trial else ""
-    return f"estimate {duration(plan.seconds)} of work, ≈ {duration(wall)} on {plan.limits.slots} workers{size} (from stored rows)"
-
-
-def _submit(plan: Plan, file: str) -> str:
     return (
-        f"on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . --submission-id tsd-{plan.sweep.name} "
-        f"-- python -m tsd.sweep {file} --address auto --results s3://BUCKET/results"
+        f"estimate {duration(plan.seconds)} of work, ≈ {duration(wall)} on {plan.limits.slots} workers{size} "
+        "(from stored rows)"
+    )
+
+
+def submit(plan: Plan, file: str) -> str:
+    """The line that runs the sweep on a cluster whose dashboard is at hand; its fixed id refuses a second driver."""
+    return (
+        "on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . "
+        f"--submission-id tsd-{plan.sweep.name} -- python -m tsd.sweep {file} --address auto --results s3://BUCKET/results"
     )
 
 

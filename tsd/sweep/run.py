@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,16 +59,19 @@ class Asked:
     file: Path
 
     @classmethod
-    def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Asked:
-        """Read, check and expand `file`. Raises UserError."""
+    @contextmanager
+    def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Iterator[Asked]:
+        """Read, check and expand `file`, in a database that is gone afterwards. Raises UserError."""
         sweep = spec.load(file, overrides)
-        connection = duckdb.connect()
-        expanded = grid.expand(sweep, connection, where)
-        return cls(sweep, expanded, connection, Store(f"{results.rstrip('/')}/{sweep.name}"), file)
+        store = Store.of(results, sweep.name)
+        with grid.workspace() as connection:
+            yield cls(sweep, grid.expand(sweep, connection, where), connection, store, file)
 
     def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> Plan:
         """Compare with the store."""
-        return plan.make(self.sweep, self.grid, self.connection, self.store, limits, mode, move_damaged=move_damaged)
+        return plan.make(
+            self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode, move_damaged=move_damaged
+        )
 
 
 def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) -> int:
@@ -87,7 +90,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
         console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.")
     if not todo.todo:
         console.print(
-            f"{asked.sweep.name}: all {number(todo.grid.total)} trials are stored in {store.root}; nothing to run."
+            f"{asked.sweep.name}: all {number(todo.grid.total)} trials are stored in {store}; nothing to run."
         )
         return 1 if todo.failed else 0
     _prepare(asked)
@@ -98,7 +101,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
 def _work(asked: Asked, runner: Runner, mode: str, console: Console, git_sha: str) -> int:
     """Everything between a runner that stands ready and the exit code."""
     planned = asked.plan(pack.Limits.of(runner.slots, runner.device), mode)
-    console.print(plan.render(planned, str(asked.file), number), highlight=False, soft_wrap=True)
+    console.print(plan.render(planned, number), highlight=False, soft_wrap=True)
     context = Context(asked.sweep.study, str(asked.store.root), runner.device, git_sha, asked.sweep.parts)
     tally = Tally(planned)
     interrupted = False
@@ -146,9 +149,7 @@ def _ended(asked: Asked, tally: Tally, interrupted: bool, console: Console) -> i
         asked.connection, "(SELECT s.trial_id FROM trials JOIN states s USING (trial_id) WHERE s.state = 'failed')"
     )
     stored = asked.grid.total - missing
-    console.print(
-        f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store.root}", highlight=False
-    )
+    console.print(f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store}", highlight=False)
     again = f"python -m tsd.sweep {asked.file}"
     if missing:
         why = "Interrupted" if interrupted or not tally.lost else "Workers died"

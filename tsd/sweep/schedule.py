@@ -29,8 +29,7 @@ QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "1",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 RETRIES = 3
 """How often a pack is started again after its worker or node died."""
@@ -89,8 +88,8 @@ class Cluster:
 
     Args:
         resources: what one pack takes.
-        address: "auto", or host:port of a running cluster; None starts a local one, on loopback, with Ray's token
-            authentication left as Ray sets it.
+        address: "auto", or host:port of a running cluster; None starts a local one, its dashboard on loopback, Ray's
+            token authentication left as Ray sets it.
 
     Raises:
         ClusterError: nothing answers at `address`, or the cluster has not what one pack takes.
@@ -144,7 +143,7 @@ class Cluster:
 def _connect(address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
-        ray.init(address="local", dashboard_host="127.0.0.1", _node_ip_address="127.0.0.1", **quiet)
+        ray.init(address="local", dashboard_host="127.0.0.1", **quiet)
         return
     _must_answer(address)
     try:
@@ -168,9 +167,9 @@ def _must_answer(address: str) -> None:
 
 def _unreachable(address: str, why: str) -> str:
     return (
-        f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. On the "
-        "cluster's head node use --address auto; from elsewhere send the driver to the head with the `ray job submit` line that "
-        "`plan` prints; without --address the sweep runs on this machine."
+        f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. On "
+        "the cluster's head node use --address auto; from elsewhere send the driver to the head with the `ray job submit` "
+        "line that `plan` prints; without --address the sweep runs on this machine."
     )
 
 
@@ -178,8 +177,8 @@ def _too_small(wanted: dict[str, float], total: dict[str, float]) -> str:
     has = ", ".join(f"{total.get(kind.upper(), 0.0):g} {kind}" for kind in wanted)
     asks = ", ".join(f"{share:g} {kind}" for kind, share in wanted.items())
     return (
-        f"One pack asks for {asks}, and the whole cluster has {has}, so no pack could ever start. Nothing was launched. Lower "
-        "`resources:` in the sweep file (or with --set resources.gpu=0), or join a larger cluster with --address."
+        f"One pack asks for {asks}, and the whole cluster has {has}, so no pack could ever start. Nothing was launched. "
+        "Lower `resources:` in the sweep file (or with --set resources.gpu=0), or join a larger cluster with --address."
     )
 
 

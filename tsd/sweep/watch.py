@@ -13,7 +13,6 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from tsd.sweep.pack import Pack
@@ -21,6 +20,8 @@ from tsd.sweep.plan import Plan, duration
 from tsd.sweep.work import Report
 
 PLAIN_EVERY_S = 30.0
+WIDTH = 60
+"""Columns of the bar; a narrower terminal has a narrower one."""
 
 
 def number(n: int) -> str:
@@ -110,16 +111,12 @@ def headline(tally: Tally) -> str:
 
 
 def screen(tally: Tally) -> Group:
-    """The live view: a bar, the counts by state, what failed."""
-    bar = Table.grid(padding=(0, 2))
-    bar.add_row(
-        Text(tally.plan.sweep.name, style="bold"),
-        ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=32),
-        Text(f"{tally.stored / max(tally.plan.todo, 1):4.0%}"),
-        Text(f"{duration(tally.elapsed)} elapsed"),
-        Text(tally.phase, style="dim"),
-    )
-    lines: list[Table | Text] = [bar, Text(headline(tally))]
+    """The live view: what runs, a bar, the counts by state, what failed."""
+    done = tally.stored / max(tally.plan.todo, 1)
+    head = Text.assemble((tally.plan.sweep.name, "bold"), f"   {done:.0%}   {duration(tally.elapsed)} elapsed   ")
+    head.append(tally.phase, style="dim")
+    bar = ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=WIDTH)
+    lines = [head, bar, Text(headline(tally))]
     if tally.errors:
         kinds = "   ".join(f"×{n} {kind}" for kind, n in tally.errors.most_common(3))
         lines.append(Text(f"failed  {kinds}", style="red"))
