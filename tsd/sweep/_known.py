@@ -1,0 +1,127 @@
+"""What a sweep of a study may say: the study's own fields, and those of the members that the sweep names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+from tsd.families import Family
+from tsd.fields import Field, Scalar
+from tsd.sweep._yaml import Node
+from tsd.sweep.problems import Problem, listed, nearest, shorten
+
+
+@dataclass(frozen=True)
+class Known:
+    """The fields that a sweep may set.
+
+    Args:
+        study: the study's name.
+        own: the study's own fields. A field whose value is a member of a family has the members' names as its choices.
+        members: for each such field, the members that the sweep names, each with its fields.
+        families: for each such field, the family.
+        complete: False where a study or member is unknown, so that nothing can be said of the fields that it may have.
+    """
+
+    study: str
+    own: Mapping[str, Field]
+    members: Mapping[str, Mapping[str, Mapping[str, Field]]]
+    families: Mapping[str, Family]
+    complete: bool
+
+    def owners(self, name: str) -> dict[str, Field]:
+        """The field `name` as the study or as each of the named members declares it, by the declarer's name."""
+        found = {self.study: self.own[name]} if name in self.own else {}
+        for members in self.members.values():
+            found |= {member: fields[name] for member, fields in members.items() if name in fields}
+        return found
+
+    def names(self) -> list[str]:
+        """Every field that the sweep may set."""
+        groups = [self.own, *(fields for members in self.members.values() for fields in members.values())]
+        return list(dict.fromkeys(name for group in groups for name in group))
+
+    def unknown(self, node: Node, name: str) -> Problem:
+        """The problem of a field that nobody has."""
+        named = "".join(f" nor `{member}`" for members in self.members.values() for member in members)
+        who = f"Neither `{self.study}`{named} has a" if named else f"`{self.study}` has no"
+        hint = self._elsewhere(name) or nearest(name, self.names()) or f"\nThe fields are {listed(self.names())}."
+        return node.misnamed(f"{who} field `{shorten(name)}`.{hint}")
+
+    def _elsewhere(self, name: str) -> str:
+        """A hint where only members that the sweep does not name have the field."""
+        for part, family in self.families.items():
+            others = [m for m in family.names() if m not in self.members[part] and name in member_fields(family, m)]
+            if others:
+                return f"\nA field of {listed(others)}; this sweep names no such {family.singular}."
+        return ""
+
+    def parse(self, node: Node, name: str, problems: list[Problem]) -> Scalar | None:
+        """The value of the field `name`; None, with the problem told, where it does not fit."""
+        value: Scalar | None = None
+        owners = self.owners(name)
+        for owner, field in owners.items():
+            try:
+                value = field.parse(node.value)
+            except ValueError:
+                whose = f"; `{owner}` expects" if len(owners) > 1 else ", expected"
+                problems.append(node.problem(f"Found {node.found()}{whose} {field.expected()}.{_hint(node, field)}"))
+                return None
+        return value
+
+
+def known(study: str, module: ModuleType | None, root: Mapping[str, Node]) -> Known:
+    """What the file `root` may say. Without a `module` the study is unknown."""
+    if module is None:
+        return Known(study, {}, {}, {}, complete=False)
+    own = dict(module.Trial.fields())
+    members: dict[str, dict[str, dict[str, Field]]] = {}
+    complete = True
+    for part, family in module.Trial.parts.items():
+        names = family.names()
+        named = [*_given(part, root)] or [own[part].default]
+        complete = complete and all(name in names for name in named)
+        members[part] = {name: member_fields(family, name) for name in names if name in named}
+        own[part] = replace(own[part], choices=tuple(names))
+    found = Known(study, own, members, module.Trial.parts, complete)
+    _agree(found)
+    return found
+
+
+def member_fields(family: Family, name: str) -> dict[str, Field]:
+    """The fields of one member. Its class is named as its family is: `Method` in a file of `tsd.methods`."""
+    declared: dict[str, Field] = getattr(family.load(name), family.singular.capitalize()).fields()
+    return declared
+
+
+def _given(part: str, root: Mapping[str, Node]) -> Iterable[object]:
+    """Every value that the file gives the field `part`, whether good or not."""
+    fixed, axes, zips = (root[key].value if key in root else None for key in ("fixed", "axes", "zip"))
+    entries = [n.value for n in zips] if isinstance(zips, list) else []
+    for section in (fixed, axes, *entries):
+        if isinstance(section, dict) and part in section:
+            value = section[part].value
+            yield from (n.value for n in value) if isinstance(value, list) else [value]
+
+
+def _agree(found: Known) -> None:
+    """One column holds one type, and a trial has one value of a name: declarations of one name must not contradict."""
+    for name in found.names():
+        owners = found.owners(name)
+        if len({field.type for field in owners.values()}) > 1 or (len(owners) > 1 and found.study in owners):
+            raise TypeError(f"{', '.join(owners)} declare the field `{name}` differently; rename it in all but one")
+
+
+def _hint(node: Node, field: Field) -> str:
+    value = node.value
+    if isinstance(value, list):
+        return f"\nSeveral values make an axis: put `{field.name}` under `axes`."
+    if isinstance(value, str) and field.type in (int, float):
+        bare = value.replace("_", "").replace(",", "")
+        return f"\nWrite it without separators: {bare}" if bare != value and bare.replace(".", "", 1).isdigit() else ""
+    if isinstance(value, str) and field.choices:
+        return nearest(value, field.choices)
+    if field.type is str and not field.choices and isinstance(value, int | float):
+        return f'\nIn quotes it is text: "{node.found()}"'
+    return ""
