@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tsd.data import _npz
 from tsd.data._base import Drawn, Images
-from tsd.data._subsets import balanced_subset
+from tsd.data._subsets import balanced_subset, hold_out
 from tsd.errors import UserError
 from tsd.families import Family
 
-__all__ = ["DATASETS", "Drawn", "Images", "balanced_subset", "check", "load", "names"]
+__all__ = ["DATASETS", "Drawn", "Images", "balanced_subset", "check", "hold_out", "load", "names"]
 
 DATASETS = Family("tsd.data", "data set")
 DEFAULT = Drawn()

@@ -36,4 +36,5 @@ def load(drawn: Drawn) -> Images:
         torch.from_numpy(x_test),
         torch.from_numpy(((test - mean) / std).argmax(1)),
         drawn.classes,
+        fingerprint=repr(drawn),
     )

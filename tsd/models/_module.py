@@ -18,17 +18,19 @@ from torch.func import functional_call
 
 from tsd.errors import UserError
 from tsd.models._base import Draw, Params, View
+from tsd.models._chain import ACTIVATIONS
 
 
-class Erf(nn.Module):
-    """The error function, whose networks theory solves most easily."""
+class Pointwise(nn.Module):
+    """The activation called `name`, as a layer: the same function that fully connected families use."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.value = ACTIVATIONS[name].value
 
     def forward(self, x: Tensor) -> Tensor:
-        """erf(x), element by element."""
-        return torch.erf(x)
-
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "erf": Erf}
+        """f(x), element by element."""
+        return self.value(x)
 
 
 class Features(dict[str, Tensor]):

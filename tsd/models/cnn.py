@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import nn
 
 from tsd.errors import UserError
-from tsd.models._module import ACTIVATIONS, ModuleModel, from_module
+from tsd.models._module import ModuleModel, Pointwise, from_module
 
 WIDTH, DEPTH = 16, 2
 
@@ -41,7 +41,6 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
 
 
 def _network(width: int, depth: int, activation: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-    act = ACTIVATIONS[activation]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     channels, height, breadth = input_shape
     for i in range(1, depth + 1):
@@ -49,14 +48,14 @@ def _network(width: int, depth: int, activation: str, input_shape: tuple[int, ..
         layers |= {
             f"conv{i}": nn.Conv2d(channels, out, 3, padding=1),
             f"norm{i}": nn.BatchNorm2d(out),
-            f"act{i}": act(),
+            f"act{i}": Pointwise(activation),
             f"pool{i}": nn.MaxPool2d(2),
         }
         channels, height, breadth = out, height // 2, breadth // 2
     layers |= {
         "flat": nn.Flatten(),
         "hidden": nn.Linear(channels * height * breadth, 2 * channels),
-        "embedding": act(),
+        "embedding": Pointwise(activation),
         "head": nn.Linear(2 * channels, classes),
     }
     return nn.Sequential(layers)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from torch import nn
 
 from tsd.errors import UserError
-from tsd.models._module import ACTIVATIONS, ModuleModel, from_module
+from tsd.models._module import ModuleModel, Pointwise, from_module
 
 WIDTH = 6
 POINTS = ("conv1", "act1", "pool1", "conv2", "act2", "pool2", "conv3", "act3", "hidden", "embedding")
@@ -43,21 +43,20 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
 
 
 def _network(width: int, activation: str, channels: int, padding: int, classes: int) -> nn.Module:
-    act = ACTIVATIONS[activation]
     second, third, hidden = round(width * 16 / 6), 20 * width, 14 * width
     return nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(channels, width, 5, padding=padding),
-            act1=act(),
+            act1=Pointwise(activation),
             pool1=nn.MaxPool2d(2),
             conv2=nn.Conv2d(width, second, 5),
-            act2=act(),
+            act2=Pointwise(activation),
             pool2=nn.MaxPool2d(2),
             conv3=nn.Conv2d(second, third, 5),
-            act3=act(),
+            act3=Pointwise(activation),
             flat=nn.Flatten(),
             hidden=nn.Linear(third, hidden),
-            embedding=act(),
+            embedding=Pointwise(activation),
             head=nn.Linear(hidden, classes),
         )
     )

@@ -197,6 +197,18 @@ def test_too_few_samples_of_a_class_and_a_missing_class_are_said():
         balanced_subset([0, 0, 2, 2], 1, generator())
 
 
+def test_held_out_samples_are_balanced_and_in_nobodys_training_set():
+    whole = data.load("digits")
+    rest, x, y = data.hold_out(whole, 7)
+    assert y.bincount().tolist() == [7] * 10
+    assert len(rest.y_train) == len(whole.y_train) - 70
+    back = torch.cat([rest.x_train, x]).flatten(1)
+    assert sorted(map(tuple, back.tolist())) == sorted(map(tuple, whole.x_train.flatten(1).tolist()))
+    assert rest.x_test is whole.x_test
+    assert data.hold_out(whole, 7)[0] is rest
+    assert data.hold_out(whole, 0)[0] is whole
+
+
 def test_fetch_says_what_a_set_holds_and_ends_with_2_on_a_mistake():
     command = [sys.executable, "-m", "tsd.data", "fetch"]
     good = subprocess.run([*command, "digits"], capture_output=True, text=True, check=False)

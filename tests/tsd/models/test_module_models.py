@@ -146,6 +146,14 @@ def test_a_layers_weights_depend_on_its_name_shape_and_seed_alone():
     assert not torch.equal(two["conv2.weight"], other["conv2.weight"])
 
 
+def test_the_activation_is_that_of_the_fully_connected_families():
+    x, _ = batch()
+    for name, value in (("tanh", torch.tanh), ("erf", lambda z: torch.erf(z / 2**0.5))):
+        model = cnn.build(4, 0, name, GREY, 10)
+        features = model.forward(*model.init(draw()), x).features
+        assert torch.allclose(features["act1"], value(features["norm1"]))
+
+
 def test_building_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     cnn.build(4, 0, "relu", GREY, 10).init(draw())

@@ -1,0 +1,227 @@
+"""The study: who sees which samples, what is shared, and what a teacher is worth."""
+
+import functools
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from tsd import data
+from tsd.data import _places, fashion_mnist
+from tsd.engine import fit as engine_fit
+from tsd.engine.fit import fit
+from tsd.engine.rng import STREAMS, Streams
+from tsd.engine.run import run_pack
+from tsd.errors import UserError
+from tsd.studies import distill
+from tsd.studies._base import Fitted
+from tsd.studies._classify import predict
+
+
+@dataclass
+class Shelf:
+    """Artefacts in memory, by what they depend on; `made` counts them."""
+
+    kept: dict = field(default_factory=dict)
+
+    def get(self, artefact, trial, streams):
+        key = (*(getattr(trial, f) for f in artefact.fields), *(streams.seeds.get(s, 0) for s in artefact.streams))
+        if key not in self.kept:
+            self.kept[key] = artefact.make(trial, streams)
+        return self.kept[key]
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    return Shelf()
+
+
+def trial(**changed):
+    return distill.Trial.of(distill.EXAMPLE | changed)
+
+
+def seeds(**given):
+    return Streams(dict.fromkeys(STREAMS, 0) | given)
+
+
+def run(shelf, *trials, streams=None):
+    return run_pack(distill, trials, [streams or seeds()] * len(trials), shelf)
+
+
+def test_reading_the_studys_fields_needs_no_torch():
+    code = "import sys; from tsd.studies.distill import Trial; Trial.fields(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_defaults_are_the_few_sample_protocol():
+    """50 per class in batches of 50 for 60 epochs are 600 steps."""
+    default = distill.Trial()
+    assert (default.teacher, default.teacher_width, default.teacher_epochs) == ("cnn", 16, 2)
+    assert (default.student, default.student_width) == ("cnn", 4)
+    assert (default.optimizer, default.lr, default.batch_size) == ("adam", 2e-3, 50)
+    assert default.epochs * default.samples_per_class * 10 / default.batch_size == 600
+
+
+@pytest.mark.parametrize("method", ["none", "kd"])
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_trial_reports_every_metric_that_is_declared(shelf, family, method):
+    [outcome] = run(shelf, trial(student=family, method=method, validation_per_class=3))
+    declared = {m.name: m for m in distill.METRICS if not m.curve}
+    assert outcome.state == "done"
+    assert outcome.measured.metrics.keys() == declared.keys()
+    assert all(type(value) is declared[name].type for name, value in outcome.measured.metrics.items())
+    assert {c.metric for c in outcome.measured.curves} == {m.name for m in distill.METRICS if m.curve}
+
+
+def test_without_validation_samples_there_is_no_validation_accuracy(shelf):
+    [outcome] = run(shelf, trial())
+    assert "validation_accuracy" not in outcome.measured.metrics
+
+
+def test_teacher_logits_are_the_frozen_teachers_answers_to_the_very_same_samples(shelf):
+    """A cache that is out of order by one sample teaches nonsense."""
+    settings = trial(teacher="cnn", teacher_width=4, validation_per_class=5)
+    start = distill.start(settings, seeds(), shelf)
+    arrays, _ = shelf.get(distill.TEACHER, settings, seeds())
+    model = distill._model("cnn", 4, 1, settings, data.load("digits"))
+    params, buffers = (
+        {k: torch.tensor(arrays[k]) for k in part} for part in model.init(functools.partial(seeds().generator, "init"))
+    )
+    own = predict(Fitted(model, params, buffers), start.train["x"])
+    assert torch.allclose(start.train["teacher_logits"], own, atol=1e-4)
+    assert not start.train["teacher_logits"].requires_grad
+
+
+def test_student_teacher_and_validation_see_what_they_should(shelf, monkeypatch):
+    """The student's samples lie among the teacher's, and nobody is trained on a validation or a test sample."""
+    seen = {}
+
+    def spy(starts, *rest, **options):
+        seen["teacher"] = starts[0].train["x"]
+        return fit(starts, *rest, **options)
+
+    monkeypatch.setattr(engine_fit, "fit", spy)
+    start = distill.start(trial(validation_per_class=20), seeds(), Shelf())
+    rows = {name: {x.numpy().tobytes() for x in t} for name, t in seen.items()}
+    rows |= {name: {x.numpy().tobytes() for x in start.held[name]["x"]} for name in ("train", "validation", "test")}
+    assert start.train["y"].bincount().tolist() == [5] * 10
+    assert start.held["validation"]["y"].bincount().tolist() == [20] * 10
+    assert rows["train"] < rows["teacher"]
+    assert len(seen["teacher"]) == 1437 - 200
+    assert rows["teacher"].isdisjoint(rows["validation"])
+
+
+def test_the_held_out_samples_are_the_same_whatever_the_seeds(shelf):
+    one, other = (
+        distill.start(trial(validation_per_class=3), seeds(data=i, init=i, noise=i), shelf).held["validation"]["x"]
+        for i in (0, 1)
+    )
+    assert one is other
+
+
+def test_methods_are_compared_in_pairs(shelf):
+    """Same seeds: the same samples and first weights. Another data seed: other samples, the same weights."""
+    kd, none = (distill.start(trial(method=m), seeds(), shelf) for m in ("kd", "none"))
+    other = distill.start(trial(), seeds(data=1), shelf)
+    assert torch.equal(kd.train["x"], none.train["x"])
+    assert all(torch.equal(kd.params[name], none.params[name]) for name in kd.params)
+    assert not torch.equal(kd.train["x"], other.train["x"])
+    assert all(torch.equal(kd.params[name], other.params[name]) for name in kd.params)
+
+
+def test_one_teacher_serves_all_students_methods_and_data_seeds():
+    shelf = Shelf()
+    for changed, streams in (
+        ({"method": "none"}, seeds()),
+        ({"method": "kd", "temperature": 2.0, "samples_per_class": 9}, seeds(data=3, init=2)),
+        ({"student_width": 12, "lr": 0.1}, seeds(noise=1)),
+    ):
+        distill.start(trial(**changed), streams, shelf)
+    assert len(shelf.kept) == 1
+    distill.start(trial(), seeds(teacher=1), shelf)
+    distill.start(trial(teacher_width=5), seeds(), shelf)
+    assert len(shelf.kept) == 3
+
+
+def test_a_teacher_is_a_function_of_its_seed_alone(shelf):
+    first, again, other = (
+        distill.train_teacher(trial(), s)[0] for s in (seeds(), seeds(data=5, init=5, noise=5), seeds(teacher=1))
+    )
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["logits.test"], other["logits.test"])
+
+
+def test_without_soft_weight_the_trained_student_is_exactly_that_of_plain_training(shelf):
+    plain, neutral = run(shelf, trial(method="none")), run(shelf, trial(method="kd", soft_weight=0.0))
+    assert plain == neutral
+
+
+def test_all_samples_are_taken_when_none_are_counted_and_they_are_not_copied(shelf):
+    one, other = (distill.start(trial(samples_per_class=0), seeds(data=i), shelf) for i in (0, 1))
+    assert one.train["x"] is other.train["x"] is data.load("digits").x_train
+
+
+def test_gaussian_data_of_any_size_can_be_distilled(shelf):
+    [outcome] = run(shelf, trial(dataset="gaussian", gaussian_dim=6, gaussian_classes=3, gaussian_samples=300))
+    assert outcome.state == "done"
+    assert distill.start(trial(dataset="gaussian", gaussian_dim=6), seeds(), shelf).train["x"].shape[1] == 6
+
+
+def test_a_taught_student_learns_more_and_agrees_more_with_its_teacher(shelf):
+    """The point of it all, on 5 digits of each class and the mean of 4 seeds."""
+    common = {"teacher_width": 64, "teacher_epochs": 30, "student_width": 32, "steps": 200, "curve_points": 0}
+    gain = []
+    for seed in range(4):
+        streams = seeds(data=seed, init=seed)
+        none, kd = (run(shelf, trial(**common, method=m), streams=streams)[0].measured.metrics for m in ("none", "kd"))
+        gain.append((kd["test_accuracy"] - none["test_accuracy"], kd["agreement"] - none["agreement"]))
+    accuracy, agreement = np.mean(gain, 0)
+    assert accuracy > 0.5
+    assert agreement > 0.5
+
+
+def test_a_teacher_that_diverges_is_said(shelf):
+    with pytest.raises(UserError, match="teacher diverged with teacher_lr 1e\\+30"):
+        run(shelf, trial(teacher_lr=1e30))
+
+
+def test_data_that_changed_under_its_name_is_noticed(tmp_path):
+    def save(seed):
+        rng = np.random.default_rng(seed)
+        x, y = rng.standard_normal((40, 6)), np.arange(40) % 2
+        np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+
+    settings, shelf = trial(dataset=str(tmp_path / "mine.npz")), Shelf()
+    save(0)
+    distill.start(settings, seeds(), shelf)
+    save(1)
+    with pytest.raises(UserError, match=r"trained on other data than .*mine\.npz now holds"):
+        distill.start(settings, seeds(), shelf)
+
+
+def test_too_few_samples_of_a_class_are_said(shelf):
+    with pytest.raises(UserError, match="1000 samples of each class were asked for"):
+        run(shelf, trial(samples_per_class=1000))
+
+
+@pytest.mark.data
+def test_with_ten_fashion_images_a_class_a_teacher_is_worth_points():
+    """A third of the measured protocol's gain of 4 points must show, after half of the teacher's training."""
+    source = fashion_mnist.SOURCE
+    if not (_places.holding(source.files) or _places.holding(source.archives)):
+        pytest.skip(f"Fashion-MNIST lies in none of {_places.places()}; set TSD_DATA or fetch it once")
+    shelf, gain = Shelf(), []
+    for seed in range(2):
+        trials = (
+            distill.Trial.of(
+                {"method": m, "samples_per_class": 10, "steps": 200, "teacher_epochs": 1, "curve_points": 0}
+            )
+            for m in ("none", "kd")
+        )
+        none, kd = (run(shelf, t, streams=seeds(data=seed, init=seed))[0].measured.metrics for t in trials)
+        assert none["teacher_accuracy"] > 85
+        gain.append(kd["test_accuracy"] - none["test_accuracy"])
+    assert np.mean(gain) > 1.3
