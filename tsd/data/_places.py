@@ -56,16 +56,20 @@ def bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], N
 
     One process at a time works on `name`; the others wait and find the files there. A process that is killed
     leaves no half-written file behind.
+
+    Raises:
+        UserError: `place` cannot be written to, or its disk is full.
     """
-    place.mkdir(parents=True, exist_ok=True)
-    with _locked(place / f".{name}.lock"):
-        if all((place / file).is_file() for file in files):
-            return
-        with tempfile.TemporaryDirectory(dir=place, prefix=f".{name}.") as folder:
-            make(Path(folder))
-            for file in files:
-                (place / file).parent.mkdir(parents=True, exist_ok=True)
-                (Path(folder) / file).replace(place / file)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with _locked(place / f".{name}.lock"):
+            if not all((place / file).is_file() for file in files):
+                _bring(place, name, files, make)
+    except OSError as error:
+        raise UserError(
+            f"{name} could not be written to {place} ({error}). Make room there, or set TSD_DATA to a folder that holds "
+            "it unpacked, or XDG_CACHE_HOME to a folder that can be written to."
+        ) from error
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -87,6 +91,14 @@ def unpack(archive: Path, target: Path) -> None:
             f"The archive {archive} is damaged ({error}). Remove it and run again with network to download it, "
             "or replace it by a whole one."
         ) from error
+
+
+def _bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{name}.") as folder:
+        make(Path(folder))
+        for file in files:
+            (place / file).parent.mkdir(parents=True, exist_ok=True)
+            (Path(folder) / file).replace(place / file)
 
 
 @contextlib.contextmanager

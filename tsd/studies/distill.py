@@ -77,6 +77,9 @@ class Trial(GradientStudy):
     curve_points: Static[int] = field(10, ge=0, unit="points", doc="How often a curve is recorded, evenly in steps.")
 
 
+CHECKS = {"dataset": data.check}
+"""Field → what raises UserError for a value of it that cannot work, before anything runs."""
+
 METRICS = (
     Metric("test_accuracy", "%", "Test samples that the student classifies rightly."),
     Metric("teacher_accuracy", "%", "Test samples that the teacher classifies rightly."),

@@ -172,6 +172,26 @@ def test_a_mirror_without_write_bits_is_left_alone_even_by_root(root):
     assert list(root.iterdir()) == []
 
 
+def test_a_full_disk_is_said_and_leaves_nothing_half_done(root, monkeypatch):
+    put(root, packed=True)
+
+    def full(archive, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_torchvision, "unpack", full)
+    with pytest.raises(UserError, match=r"could not be written to .*No space left on device.*TSD_DATA"):
+        data.load("fashion_mnist")
+    assert [p.name for p in _places.cache().iterdir()] == [".FashionMNIST.lock"]
+
+
+def test_a_cache_that_cannot_be_made_is_said(root, monkeypatch, tmp_path):
+    put(root, packed=True)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="could not be written to"):
+        data.load("fashion_mnist")
+
+
 def test_where_nothing_can_be_written_that_is_said(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.delenv("TSD_DATA", raising=False)

@@ -56,6 +56,12 @@ def test_reading_the_studys_fields_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_data_set_that_cannot_be_meant_is_told_before_anything_runs():
+    distill.CHECKS["dataset"]("digits")
+    with pytest.raises(UserError, match="Did you mean `digits`"):
+        distill.CHECKS["dataset"]("digit")
+
+
 def test_the_defaults_are_the_few_sample_protocol():
     """50 per class in batches of 50 for 60 epochs are 600 steps."""
     default = distill.Trial()
