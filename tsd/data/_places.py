@@ -67,8 +67,8 @@ def bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], N
                 _bring(place, name, files, make)
     except OSError as error:
         raise UserError(
-            f"{name} could not be written to {place} ({error}). Make room there, or set TSD_DATA to a folder that holds "
-            "it unpacked, or XDG_CACHE_HOME to a folder that can be written to."
+            f"{name} could not be written to {place} ({error}). Make room there, or set TSD_DATA to a folder that "
+            "holds it unpacked, or XDG_CACHE_HOME to a folder that can be written to."
         ) from error
 
 
