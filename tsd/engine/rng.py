@@ -1,8 +1,8 @@
 """Keyed, counter-based random streams: a draw depends on what it is for, never on who drew before.
 
-The key is (stream, seed index, purpose), the counter is the step: any draw can be made again alone, in any order, on any
-worker. Philox 4×64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") as NumPy implements it; numbers are
-drawn on the CPU, in shapes that the trial alone fixes, so they agree on every device.
+The key is (stream, seed index, purpose), the counter is the step: any draw can be made again alone, in any order, on
+any worker. Philox 4×64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") as NumPy implements it;
+numbers are drawn on the CPU, in shapes that the trial alone fixes, so they agree on every device.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -47,12 +47,15 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Layer:
-    """One affine layer as a product: `weight` of shape (…, in, out), `bias` of shape (…, out) or None."""
+    """One affine layer as a product: `weight` of shape (…, in, out), `bias` of shape (…, out) or None. A layer that is
+    not `trained` is part of the architecture and gets no gradient."""
 
     weight: Tensor
     bias: Tensor | None
+    trained: bool = True
 
 
+@runtime_checkable
 class DenseModel(Model, Protocol):
     """A model that is a plain chain of affine layers with one activation between them, so that its gradient can be
     written by hand. Leading axes of the parameters are the trials of a stack."""
@@ -64,5 +67,5 @@ class DenseModel(Model, Protocol):
         ...
 
     def pullback(self, params: Params, gradients: Sequence[Layer]) -> dict[str, Tensor]:
-        """Gradients of the layers → gradients of the parameters."""
+        """Gradients of the layers → gradients of the parameters. That of a layer that is not trained is not read."""
         ...

@@ -1,0 +1,136 @@
+"""The three ways to a gradient are three implementations of one formula."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from tsd.engine.rng import Streams
+from tsd.engine.stack import Stack, batched_values, placed
+from tsd.engine.step import choose, gradients_by
+from tsd.errors import UserError
+from tsd.fields import Batched, Fields, field
+from tsd.models._base import DenseModel
+from tsd.models._module import from_module
+from tsd.models.mlp import MLP
+from tsd.models.spectral_mlp import SpectralMLP
+from tsd.studies._base import GradientStudy, Start
+
+TRIALS, BATCH, INPUTS = 3, 7, 5
+
+
+class Part(Fields):
+    temperature: Batched[float] = field(4.0, gt=0, doc="A field of a part.")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A family with one member."""
+
+    singular: ClassVar[str] = "part"
+    Part: ClassVar[type[Fields]] = Part
+
+    def load(self, name):
+        return self
+
+
+class Trial(GradientStudy):
+    parts: ClassVar = {"dtype": Parts()}
+
+
+def squared_error(student, batch, trial):
+    return (student.output - batch["y"]).square().mean()
+
+
+def cross_entropy(student, batch, trial):
+    return nn.functional.cross_entropy(student.output, batch["label"])
+
+
+def distillation(student, batch, trial):
+    """Reads a Batched field of a part."""
+    temperature = trial.part("dtype").temperature
+    soft, target = ((z / temperature).log_softmax(1) for z in (student.output, batch["logits"]))
+    return temperature**2 * (target.exp() * (target - soft)).sum(1).mean()
+
+
+def stack_of(model, shape=(INPUTS,)):
+    """A stack of trials in float64 with a random batch, and their trials."""
+    generator = torch.Generator().manual_seed(0)
+    trials = [Trial.of({"dtype": "float64", "temperature": 1.0 + i}) for i in range(TRIALS)]
+    drawn = [model.init(lambda purpose: Streams({"init": 1}).generator("init", purpose)) for _ in trials]
+    starts = [Start(model, params, buffers, {}, {}) for params, buffers in drawn]
+    stack = Stack.of(placed(starts, torch.device("cpu"), torch.float64))
+    for param in stack.params.values():
+        param.add_(torch.randn(param.shape, generator=generator, dtype=torch.float64), alpha=0.3)
+    draw = {"x": shape, "y": (), "logits": (4,)}
+    batch = {k: torch.randn(TRIALS, BATCH, *s, generator=generator, dtype=torch.float64) for k, s in draw.items()}
+    return stack, batch | {"label": torch.randint(0, 4, (TRIALS, BATCH), generator=generator)}, trials
+
+
+def gradients(way, model, loss, shape=(INPUTS,)):
+    stack, batch, trials = stack_of(model, shape)
+    if way != "loop":
+        values = batched_values(trials, torch.device("cpu"))
+        with torch.no_grad():
+            return gradients_by(way, model, trials[0], values, loss)(stack.params, stack.buffers, batch)
+    each = []
+    for i, trial in enumerate(trials):
+        alone = ({name: tensor[i : i + 1] for name, tensor in d.items()} for d in (stack.params, stack.buffers, batch))
+        each.append(gradients_by("loop", model, trial, batched_values([trial], torch.device("cpu")), loss)(*alone))
+    losses, grads, buffers = zip(*each, strict=True)
+    return torch.cat(losses), *({k: torch.cat([d[k] for d in dicts]) for k in dicts[0]} for dicts in (grads, buffers))
+
+
+DENSE = [
+    *(MLP((INPUTS, 6, 1), name) for name in ("relu", "tanh", "erf", "identity")),
+    MLP((INPUTS, 6, 3, 1), "tanh", bias=False),
+    MLP((INPUTS, 1)),
+    *(SpectralMLP(INPUTS, 6, 3, name, layer) for name in ("relu", "tanh", "erf") for layer in ("spectral", "direct")),
+]
+
+
+@pytest.mark.parametrize("way", ["vmap", "dense"])
+@pytest.mark.parametrize("model", DENSE, ids=str)
+def test_gradients_of_a_regression_agree_with_autograd(model, way):
+    assert isinstance(model, DenseModel)
+    torch.testing.assert_close(
+        gradients(way, model, squared_error), gradients("loop", model, squared_error), rtol=1e-10, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("way", ["vmap", "dense"])
+@pytest.mark.parametrize("loss", [cross_entropy, distillation])
+@pytest.mark.parametrize("model", [MLP((INPUTS, 6, 4), "erf"), MLP((INPUTS, 6, 5, 4))], ids=str)
+def test_gradients_of_a_classification_agree_with_autograd(model, loss, way):
+    torch.testing.assert_close(gradients(way, model, loss), gradients("loop", model, loss), rtol=1e-10, atol=1e-12)
+
+
+def test_images_are_read_as_one_long_vector():
+    model, shape = MLP((12, 6, 4)), (3, 2, 2)
+    torch.testing.assert_close(
+        gradients("dense", model, cross_entropy, shape), gradients("loop", model, cross_entropy, shape)
+    )
+
+
+def test_batch_norm_moves_its_statistics_alike_in_loop_and_vmap():
+    model = from_module(lambda: nn.Sequential(nn.Linear(INPUTS, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 4)))
+    by_loop, by_vmap = (gradients(way, model, cross_entropy) for way in ("loop", "vmap"))
+    torch.testing.assert_close(by_vmap, by_loop, rtol=1e-10, atol=1e-12)
+    assert by_loop[2]["1.running_mean"].abs().max() > 0
+
+
+def test_the_rule_that_picks_a_way_reads_model_loss_and_kind_of_device_only():
+    chain, other = MLP((2, 2)), from_module(lambda: nn.Linear(2, 2))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [choose("auto", chain, False, cpu), choose("auto", chain, False, gpu)] == ["dense", "dense"]
+    assert [choose("auto", chain, True, cpu), choose("auto", chain, True, gpu)] == ["loop", "vmap"]
+    assert [choose("auto", other, False, cpu), choose("auto", other, False, gpu)] == ["loop", "vmap"]
+    assert choose("vmap", chain, False, cpu) == "vmap"
+
+
+@pytest.mark.parametrize("model, reads", [(MLP((2, 2)), True), (from_module(lambda: nn.Linear(2, 2)), False)])
+def test_dense_is_refused_where_gradients_cannot_be_written_by_hand(model, reads):
+    with pytest.raises(UserError, match="way: vmap"):
+        choose("dense", model, reads, torch.device("cpu"))

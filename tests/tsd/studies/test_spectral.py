@@ -1,0 +1,142 @@
+"""Spectral students: what theory says of scores, penalties and pruning."""
+
+import pytest
+import torch
+
+from tsd.engine.rng import Streams
+from tsd.engine.run import run_pack
+from tsd.studies import spectral
+from tsd.studies._base import Fitted
+
+SEEDS = Streams({"teacher": 1, "data": 2, "init": 3})
+
+
+def trial_of(**values):
+    return spectral.Trial.of(spectral.EXAMPLE | values)
+
+
+def student_of(trial):
+    """A student whose eigenvalues differ, and what it is held against."""
+    start = spectral.start(trial, SEEDS, None)
+    params = dict(start.params)
+    if trial.layer == "spectral":
+        params["layer1.eigenvalues"] = torch.linspace(0.1, 2, trial.student_width)
+    return Fitted(start.model, params, start.buffers), start.held
+
+
+def test_node_scores_are_the_norms_of_the_nodes_weights():
+    student, _ = student_of(trial_of())
+    weights = student.model.layers(student.params)[0].weight
+    torch.testing.assert_close(spectral.node_scores(student.params), weights.norm(dim=0))
+
+
+@pytest.mark.parametrize("factor", [0.25, 7.0])
+def test_scores_and_outputs_are_invariant_under_rescaling(factor):
+    """λ → c λ, φ → φ / c leaves weights, outputs and scores unchanged."""
+    student, held = student_of(trial_of())
+    scaled = dict(student.params)
+    scaled["layer1.eigenvalues"] = factor * scaled["layer1.eigenvalues"]
+    scaled["layer1.eigenvectors"] = scaled["layer1.eigenvectors"] / factor
+    torch.testing.assert_close(spectral.node_scores(scaled), spectral.node_scores(student.params))
+    outputs = [student.model.forward(p, {}, held["test"]["x"]).output for p in (student.params, scaled)]
+    torch.testing.assert_close(*outputs)
+
+
+def test_the_two_penalties_are_a_group_lasso_at_the_balanced_split():
+    """min over λ φ = w of a λ² + b ‖φ‖² is 2 √(ab) ‖w‖, at λ² = √(b/a) ‖w‖."""
+    a, b, w = 5e-4, 0.01, torch.tensor([0.3, -0.4, 1.2], dtype=torch.float64)
+    coefficients = spectral.penalties(trial_of(eigenvalue_l2=a, eigenvector_l2=b))
+
+    def penalty(eigenvalue):
+        phi = w / eigenvalue
+        parts = {"layer1.eigenvalues": eigenvalue**2, "layer1.eigenvectors": float(phi.square().sum())}
+        return sum(c * parts[name] for name, c in coefficients.items())
+
+    balanced = ((b / a) ** 0.5 * float(w.norm())) ** 0.5
+    bound = 2 * (a * b) ** 0.5 * float(w.norm())
+    assert penalty(balanced) == pytest.approx(bound, rel=1e-12)
+    assert all(penalty(balanced * shift) > bound for shift in (0.5, 0.9, 1.1, 2.0))
+
+
+def test_a_direct_layer_has_one_ridge_penalty_and_no_eigenvalues():
+    trial = trial_of(layer="direct", eigenvector_l2=0.5)
+    student, _ = student_of(trial)
+    assert set(student.params) == {"layer1.eigenvectors", "layer2.weight"}
+    assert spectral.penalties(trial) == {"layer1.eigenvectors": 0.5}
+
+
+def test_the_teacher_itself_has_no_error():
+    trial = trial_of(layer="direct", student_width=3)
+    student, held = student_of(trial)
+    teacher = student.model.init(lambda purpose: SEEDS.generator("teacher", purpose))[0]
+    assert spectral.mse(Fitted(student.model, teacher, {}), held["test"]) == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf", "tanh"])
+@pytest.mark.parametrize("layer", ["spectral", "direct"])
+def test_keeping_n_nodes_is_pruning_the_others(layer, activation):
+    trial = trial_of(layer=layer, activation=activation)
+    student, held = student_of(trial)
+    order = spectral.node_scores(student.params).argsort(descending=True)
+    counts = list(range(1, 8))
+    curve = spectral.keep_curve(student, held["test"], counts, activation)
+    for count, error in zip(counts, curve, strict=True):
+        mask = torch.zeros(7, dtype=torch.bool)
+        mask[order[:count]] = True
+        pruned = Fitted(student.model, spectral.prune(student.params, mask), {})
+        assert error == pytest.approx(spectral.mse(pruned, held["test"]), rel=1e-5)
+    assert curve[-1] == pytest.approx(spectral.mse(student, held["test"]), rel=1e-5)
+
+
+def test_nodes_are_alive_above_the_threshold_and_pruning_takes_the_others():
+    params = dict(student_of(trial_of())[0].params)
+    scale = torch.tensor([1.0, 0.04, 0.06, 0.0, 1.0, 1.0, 0.9]).unsqueeze(1)
+    params["layer1.eigenvectors"] = torch.nn.functional.normalize(params["layer1.eigenvectors"], dim=1) * scale
+    params["layer1.eigenvalues"] = torch.ones(7)
+    assert spectral.alive(params, 0.05).tolist() == [True, False, True, False, True, True, True]
+    pruned = spectral.prune(params, spectral.alive(params, 0.05))
+    assert spectral.node_scores(pruned).count_nonzero() == 5
+    assert not torch.equal(pruned["layer1.eigenvectors"], params["layer1.eigenvectors"])
+
+
+def test_kept_counts_are_dense_up_to_twice_the_teacher_and_end_with_the_student():
+    counts = spectral.kept_counts(200, 20)
+    assert set(range(1, 41)) <= set(counts) and counts[-1] == 200 and counts == sorted(set(counts))
+    assert len(counts) < 65
+    assert spectral.kept_counts(10, 20) == list(range(1, 11))
+    assert {10, 15, 18, 20, 22, 25, 30, 40, 2, 60} <= set(spectral.kept_counts(60, 2))
+
+
+def test_labels_come_from_one_teacher_and_a_fifth_is_held_out():
+    trial = trial_of(samples=100)
+    first, second = (spectral.start(trial, Streams({"teacher": 1, "data": 2, "init": i}), None) for i in range(2))
+    assert len(first.train["x"]) == 80 and len(first.held["validation"]["x"]) == 20
+    torch.testing.assert_close(first.train["y"], second.train["y"], rtol=0, atol=0)
+    other = spectral.start(trial, Streams({"teacher": 2, "data": 2}), None)
+    assert torch.equal(first.train["x"], other.train["x"]) and not torch.equal(first.train["y"], other.train["y"])
+    assert not torch.equal(first.held["test"]["x"][:20], first.held["validation"]["x"])
+
+
+@pytest.mark.parametrize("layer", ["spectral", "direct"])
+def test_training_lowers_every_error_and_metrics_fit_together(layer):
+    trial = trial_of(layer=layer, epochs=300, samples=200, student_width=8, eigenvector_l2=1e-3, eigenvalue_l2=5e-5)
+    outcomes = run_pack(spectral, [trial] * 2, [SEEDS, Streams({"init": 9})], None)
+    for outcome in outcomes:
+        metrics, curves = outcome.measured.metrics, {c.metric: c for c in outcome.measured.curves}
+        assert outcome.state == "done" and outcome.way == "dense"
+        assert metrics["test_mse"] < 0.1 * curves["test_mse"].values[0]
+        assert curves["train_loss"].values[-1] < 0.5 * curves["train_loss"].values[0]
+        assert curves["test_mse"].values[-1] == metrics["test_mse"]
+        assert curves["alive_nodes"].values[-1] == metrics["alive_nodes"]
+        assert curves["mse_keep"].values[-1] == pytest.approx(metrics["test_mse"], rel=1e-4)
+        assert curves["mse_keep"].values[2] == metrics["keep_top_teacher"]
+        assert metrics["keep_top_teacher_ratio"] == metrics["keep_top_teacher"] / metrics["test_mse"]
+
+
+def test_double_precision_reaches_every_number():
+    held = spectral.start(trial_of(dtype="float64"), SEEDS, None).held
+    assert held["test"]["y"].dtype == torch.float64
+    (outcome,) = run_pack(spectral, [trial_of(dtype="float64")], [SEEDS], None)
+    (single,) = run_pack(spectral, [trial_of()], [SEEDS], None)
+    got, near = outcome.measured.metrics["test_mse"], single.measured.metrics["test_mse"]
+    assert got == pytest.approx(near, rel=1e-3) and got != near

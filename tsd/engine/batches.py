@@ -1,0 +1,76 @@
+"""Which samples a step sees: a fresh permutation every epoch, keyed by the trial's data stream.
+
+Trials with the same data seed walk through their data in the same order, so they see equal batches: paired comparisons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsd.engine.rng import Streams
+from tsd.engine.stack import side_by_side
+
+AHEAD_BYTES = 4_000_000
+"""What is gathered at once: it has to leave room for the step in the cache."""
+
+
+class Batches:
+    """The batches of a stack of trials.
+
+    Args:
+        train: the training data of each trial, by name, sample axis first; all of one length. A tensor that every trial
+            holds as the same object is not copied.
+        seeds: the random streams of each trial.
+        size: samples a batch; a longer one than the data is all of it. The last batch of an epoch may be shorter.
+    """
+
+    def __init__(self, train: Sequence[Mapping[str, Tensor]], seeds: Sequence[Streams], size: int) -> None:
+        self._trials = len(train)
+        self._samples = len(train[0]["x"])
+        self._size = min(size, self._samples)
+        self.per_epoch = ceil(self._samples / self._size)
+        same = {name for name, tensor in train[0].items() if all(tensor is each[name] for each in train)}
+        self._shared = {name: train[0][name] for name in same}
+        own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in train])
+        self._own = {name: tensor.flatten(0, 1) for name, tensor in own.items()}
+        one_order = len({each.seeds.get("data", 0) for each in seeds}) == 1
+        self._seeds = list(seeds[:1] if one_order else seeds)
+        self.device = train[0]["x"].device
+        self._first_rows = torch.arange(self._trials, device=self.device).unsqueeze(1) * self._samples
+        row_bytes = sum(tensor[0].nbytes for each in (self._shared, self._own) for tensor in each.values())
+        self._ahead = max(1, AHEAD_BYTES // (row_bytes * self._size * self._trials))
+        self._place = (-1, -1)
+
+    def at(self, step: int) -> dict[str, Tensor]:
+        """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._place[0]:
+            self._order = self._permutations(epoch)
+        block, index = divmod(index, self._ahead)
+        if (epoch, block) != self._place:
+            self._place, self._block = (epoch, block), self._gather(block)
+        low = index * self._size
+        return {name: tensor[:, low : low + self._size] for name, tensor in self._block.items()}
+
+    def _permutations(self, epoch: int) -> Tensor:
+        """Sample numbers in the order of this epoch, shape (trial, sample), or (1, sample) where all trials agree."""
+        orders = [each.generator("data", "order", step=epoch).permutation(self._samples) for each in self._seeds]
+        return torch.from_numpy(np.stack(orders)).to(self.device)
+
+    def _gather(self, block: int) -> dict[str, Tensor]:
+        """The next few batches in one piece: one gathering for many steps where samples are small."""
+        span = self._ahead * self._size
+        rows = self._order[:, block * span : (block + 1) * span]
+        own_rows = rows + self._first_rows if self._own else rows
+        taken = {name: _take(tensor, rows) for name, tensor in self._shared.items()}
+        taken |= {name: _take(tensor, own_rows) for name, tensor in self._own.items()}
+        return {name: tensor.expand(self._trials, *tensor.shape[1:]) for name, tensor in taken.items()}
+
+
+def _take(source: Tensor, rows: Tensor) -> Tensor:
+    return source.index_select(0, rows.flatten()).unflatten(0, rows.shape)

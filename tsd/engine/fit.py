@@ -1,0 +1,159 @@
+"""Training: many students from their starts to their ends, in stacks that share every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsd.engine.arithmetic import no_denormals, one_thread
+from tsd.engine.batches import Batches
+from tsd.engine.optim import SCHEDULES, columns, optimizer
+from tsd.engine.record import Recorder, Trace
+from tsd.engine.rng import Streams
+from tsd.engine.stack import Stack, batched_values, placed
+from tsd.engine.step import Loss, choose, gradients_by
+from tsd.studies._base import Curve, Fitted, Start
+
+CPU_STACK = 16
+"""Trials of a stack on a CPU: with more, the activations leave the cache."""
+
+CHECK_EVERY = 100
+"""Steps between two looks for diverged trials."""
+
+Penalties = Callable[[Any], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is minimised and what is watched; the functions of a study that `fit` takes."""
+
+    loss: Loss
+    penalties: Penalties | None
+    trace: Trace | None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the training of one student ended.
+
+    Args:
+        fitted: the student; not to be trusted where it diverged.
+        diverged: its loss or its parameters were no longer finite.
+        curves: what `trace` saw, up to the divergence.
+        way: loop, vmap or dense.
+    """
+
+    fitted: Fitted
+    diverged: bool
+    curves: list[Curve]
+    way: str
+
+
+def fit(
+    starts: Sequence[Start],
+    trials: Sequence[Any],
+    seeds: Sequence[Streams],
+    loss: Loss,
+    *,
+    penalties: Penalties | None = None,
+    trace: Trace | None = None,
+    device: str = "cpu",
+    reads_features: bool = False,
+) -> list[Fit]:
+    """Train every start with the fields of its trial. On one CPU thread each result has the same bits in any company.
+
+    Args:
+        starts, trials, seeds: of equal length; trials (`GradientStudy`) agree in their Static fields.
+        loss: data term of one student on one batch, see `tsd.studies._base`.
+        penalties: trial → c by parameter name: Σ c ‖parameter‖² is added to the loss.
+        trace: looked at `curve_points` times, the untrained student and the last step included.
+        device: cpu, cuda, …
+        reads_features: whether `loss` reads hidden features, which the dense way does not show.
+    Returns:
+        One `Fit` a start, in the order given.
+    Raises:
+        UserError: the way that was asked for does not fit the model.
+    """
+    if not starts:
+        return []
+    place = torch.device(device)
+    way = choose(trials[0].way, starts[0].model, reads_features, place)
+    ready = placed(starts, place, getattr(torch, trials[0].dtype))
+    size = 1 if way == "loop" else CPU_STACK if place.type == "cpu" else len(starts)
+    fits: list[Fit] = []
+    with one_thread(), no_denormals(), torch.no_grad():
+        for part in even_parts(len(starts), size):
+            # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
+            members = part if way == "loop" or len(part) > 1 else [*part, *part]
+            fits += _train(
+                [ready[i] for i in members],
+                [trials[i] for i in members],
+                [seeds[i] for i in members],
+                Task(loss, penalties, trace),
+                way,
+            )[: len(part)]
+    return fits
+
+
+def _train(starts: list[Start], trials: list[Any], seeds: list[Streams], task: Task, way: str) -> list[Fit]:
+    """One stack, from its starts to its ends."""
+    settings = trials[0]
+    stack = Stack.of(starts)
+    batches = Batches([start.train for start in starts], seeds, settings.batch_size)
+    values = batched_values(trials, batches.device)
+    total = settings.steps or settings.epochs * batches.per_epoch
+    gradients = gradients_by(way, stack.model, settings, values, task.loss)
+    pull = _pull(task.penalties, trials, stack.params)
+    update = optimizer(settings.optimizer, list(stack.params.values()), values)
+    share = SCHEDULES[settings.schedule]
+    recorder = Recorder(task.trace, trials, [start.held for start in starts], total)
+    health = torch.zeros(len(trials), device=batches.device)
+    for step in range(total + 1):
+        if step % CHECK_EVERY == 0 or step == total or recorder.due(step):
+            alive = _finite(health, stack)
+            recorder.record(step, stack.member, alive)
+            if step == total or not any(alive):
+                break
+        losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batches.at(step))
+        health.add_(losses, alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
+        update(pull(grads), step, share(step / total))
+    return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(len(trials))]
+
+
+def _finite(health: Tensor, stack: Stack) -> list[bool]:
+    """Which trials have had finite losses only and have finite parameters."""
+    finite = health.isfinite()
+    for param in stack.params.values():
+        finite = finite & param.flatten(1).isfinite().all(1)
+    return finite.tolist()
+
+
+def _pull(
+    penalties: Penalties | None, trials: Sequence[Any], params: Mapping[str, Tensor]
+) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
+    """Adds the gradient 2 c p of every penalty c ‖p‖² and puts the gradients in the order of `params`."""
+    rows = [dict(penalties(trial)) if penalties else {} for trial in trials]
+    doubled = {
+        name: columns(params[name].new_tensor([2 * row[name] for row in rows]), [params[name]])[0] for name in rows[0]
+    }
+
+    def pull(grads: Mapping[str, Tensor]) -> list[Tensor]:
+        return [
+            torch.addcmul(grads[name], param, doubled[name]) if name in doubled else grads[name]
+            for name, param in params.items()
+        ]
+
+    return pull
+
+
+def even_parts(count: int, size: int) -> list[list[int]]:
+    """0 … count − 1 in as few runs of at most `size` as possible, of lengths that differ by one at most."""
+    number = ceil(count / size)
+    edges = [count * k // number for k in range(number + 1)]
+    return [list(range(low, high)) for low, high in pairwise(edges)]

@@ -1,0 +1,93 @@
+"""Optimizers over a stack: the rules of `torch.optim`, with a learning rate, momentum and decay for every trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import cos, pi, sqrt
+
+import torch
+from torch import Tensor
+
+Tensors = list[Tensor] | tuple[Tensor, ...]
+Update = Callable[[Tensors, int, float], None]
+"""(gradients, step from 0, schedule's share of the learning rate) → moves the parameters it was made for."""
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: (1 + cos(pi * done)) / 2,
+    "linear": lambda done: 1 - done,
+}
+"""Share of the run that is done, from 0 to below 1 → share of the learning rate."""
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+def optimizer(name: str, params: Tensors, values: Mapping[str, Tensor]) -> Update:
+    """The update rule `name` for `params`, each of shape (trial, …).
+
+    Args:
+        name: sgd, adam or adamw.
+        params: changed in place by every update.
+        values: lr, momentum and weight_decay, each of shape (trial,).
+    """
+    rates, decays = columns(values["lr"], params), columns(values["weight_decay"], params)
+    if name == "sgd":
+        return _sgd(params, rates, decays, columns(values["momentum"], params))
+    return _adam(params, rates, decays, decoupled=name == "adamw")
+
+
+def columns(values: Tensor, params: Tensors) -> list[Tensor]:
+    """One number a trial, shaped to multiply each of `params`."""
+    return [values.view(-1, *[1] * (param.ndim - 1)) for param in params]
+
+
+def _sgd(params: Tensors, rates: list[Tensor], decays: list[Tensor], momenta: list[Tensor]) -> Update:
+    """v ← μ v + g,  p ← p − η v."""
+    moving, decaying = _any(momenta), _any(decays)
+    velocities = [torch.zeros_like(p) for p in params] if moving else []
+
+    def update(grads: Tensors, step: int, share: float) -> None:
+        if decaying:
+            grads = torch._foreach_addcmul(grads, params, decays)
+        if moving:
+            torch._foreach_mul_(velocities, momenta)
+            torch._foreach_add_(velocities, grads)
+            grads = velocities
+        torch._foreach_addcmul_(params, grads, _times(rates, share), -1.0)
+
+    return update
+
+
+def _adam(params: Tensors, rates: list[Tensor], decays: list[Tensor], decoupled: bool) -> Update:
+    """m ← β₁ m + (1 − β₁) g,  s ← β₂ s + (1 − β₂) g²,  p ← p − η m̂ / (√ŝ + ε) with the bias of m and s taken out.
+
+    Kingma and Ba 2015, arXiv:1412.6980; decoupled decay p ← (1 − η w) p: Loshchilov and Hutter 2019, arXiv:1711.05101.
+    """
+    decaying = _any(decays)
+    means, squares = [torch.zeros_like(p) for p in params], [torch.zeros_like(p) for p in params]
+
+    def update(grads: Tensors, step: int, share: float) -> None:
+        now = _times(rates, share)
+        if decaying and decoupled:
+            torch._foreach_mul_(params, [1 - rate * decay for rate, decay in zip(now, decays, strict=True)])
+        elif decaying:
+            grads = torch._foreach_addcmul(grads, params, decays)
+        torch._foreach_lerp_(means, grads, 1 - BETA1)
+        torch._foreach_mul_(squares, BETA2)
+        torch._foreach_addcmul_(squares, grads, grads, 1 - BETA2)
+        # Numerator and denominator are both multiplied by √(1 − β₂ᵗ): one pass less over the parameters.
+        unbias = sqrt(1 - BETA2 ** (step + 1))
+        scales = torch._foreach_sqrt(squares)
+        torch._foreach_add_(scales, EPSILON * unbias)
+        moves = torch._foreach_mul(means, _times(now, unbias / (1 - BETA1 ** (step + 1))))
+        torch._foreach_addcdiv_(params, moves, scales, -1.0)
+
+    return update
+
+
+def _times(rates: list[Tensor], share: float) -> list[Tensor]:
+    return rates if share == 1 else list(torch._foreach_mul(rates, share))
+
+
+def _any(values: list[Tensor]) -> bool:
+    return bool(values) and bool(values[0].any())

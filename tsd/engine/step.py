@@ -1,0 +1,140 @@
+"""Three ways to the gradients of a stack. They agree with each other to rounding; a fixed rule picks one.
+
+loop   one network after another with autograd, the plain single-model path
+vmap   any model: the single-model loss, mapped over the trials by torch.func
+dense  chains of affine layers: gradients written by hand, autograd for nothing but the loss of the output
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from tsd.engine import dense
+from tsd.engine.stack import trial_maker
+from tsd.errors import UserError
+from tsd.models._base import DenseModel, Model, Params, View
+from tsd.models._chain import ACTIVATIONS
+
+Batch = Mapping[str, Tensor]
+Loss = Callable[[View, Batch, Any], Tensor]
+TrialOf = Callable[[Params], Any]
+Moved = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
+Gradients = Callable[[Params, Params, Batch], Moved]
+"""(parameters, buffers, batch), each with a trial axis → (loss of every trial, gradients, buffers after the pass)."""
+
+
+def choose(way: str, model: Model, reads_features: bool, device: torch.device) -> str:
+    """The way that is taken where `way` was asked for. The rule reads static fields and the kind of device alone, never
+    a clock, so that a row's numbers do not depend on the machine's mood.
+
+    Raises:
+        UserError: dense was asked for where gradients cannot be written by hand.
+    """
+    by_hand = isinstance(model, DenseModel) and not reads_features
+    if way == "dense" and not by_hand:
+        reason = "the loss reads hidden features" if reads_features else f"{type(model).__name__} is no chain of layers"
+        raise UserError(
+            "`way: dense` writes gradients by hand, which is possible for chains of affine layers whose loss reads the "
+            f"output alone; here {reason}. Leave `way` out, or write `way: vmap` or `way: loop`."
+        )
+    if way != "auto":
+        return way
+    if by_hand:
+        return "dense"
+    return "loop" if device.type == "cpu" else "vmap"
+
+
+def gradients_by(way: str, model: Model, trial: Any, values: Params, loss: Loss) -> Gradients:
+    """Gradients of the summed loss of a stack, the way `way`.
+
+    Args:
+        way: loop (a stack of one), vmap or dense.
+        model: the architecture of all trials.
+        trial: any trial of the stack, for the Static fields, in which all agree.
+        values: the Batched fields of all, each of shape (trial,); `loss` finds its own in its trial.
+        loss: the loss of one network on one batch.
+    """
+    trial_of = trial_maker(trial)
+    if way == "dense" and isinstance(model, DenseModel):
+        return _dense(model, trial_of, values, loss)
+    return (_loop if way == "loop" else _vmap)(model, trial_of, values, loss)
+
+
+def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
+    owner = trial_of(_alone(values))
+
+    def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in _alone(params).items()}
+        sample = _alone(batch)
+        with torch.enable_grad():
+            view = model.forward(leaves, _alone(buffers), sample["x"], train=True)
+            value = loss(view, sample, owner)
+        slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+        grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}
+        return value.detach().unsqueeze(0), grads, {k: b.detach().unsqueeze(0) for k, b in view.buffers.items()}
+
+    return gradients
+
+
+def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
+    def one(params: Params, buffers: Params, batch: Batch, value: Params) -> tuple[Tensor, Params]:
+        view = model.forward(params, buffers, batch["x"], train=True)
+        return loss(view, batch, trial_of(value)), view.buffers
+
+    many = recorded(vmap(grad_and_value(one, has_aux=True)))
+
+    def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
+        grads, (losses, moved) = many(batch["x"].shape[1], params, buffers, batch, values)
+        return losses, grads, moved
+
+    return gradients
+
+
+def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
+    def one(shown: Params, batch: Batch, value: Params) -> Tensor:
+        return loss(View(shown["output"], {}, {}), batch, trial_of(value))
+
+    many = recorded(vmap(grad_and_value(one)))
+    activation = ACTIVATIONS[model.activation]
+
+    def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
+        x = batch["x"].flatten(2)
+        layers = model.layers(params)
+        output, signals = dense.forward(layers, activation, x)
+        slopes, losses = many(x.shape[1], {"output": output}, batch, values)
+        grads = dense.backward(layers, activation, x, signals, slopes["output"])
+        return losses, model.pullback(params, grads), dict(buffers)
+
+    return gradients
+
+
+def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of dictionaries of tensors as the plain operations it comes down to, recorded once for each `shape`
+    (an extra first argument, which stands for the shapes of all others). A replay gives the same bits without the cost
+    of vmap and autograd, which is several times that of the arithmetic where networks are small."""
+    graphs: dict[int, Callable[..., Any]] = {}
+
+    def replay(shape: int, *groups: Params) -> Any:
+        leaves = [tensor for group in groups for tensor in group.values()]
+        if shape not in graphs:
+            names = [list(group) for group in groups]
+            graphs[shape] = make_fx(lambda *flat: function(*_regroup(names, flat)))(*leaves)
+        return graphs[shape](*leaves)
+
+    return replay
+
+
+def _regroup(names: list[list[str]], flat: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+    tensors = iter(flat)
+    return [{name: next(tensors) for name in group} for group in names]
+
+
+def _alone(stack: Params) -> dict[str, Tensor]:
+    """The tensors of a stack of one, without the trial axis."""
+    return {name: tensor[0] for name, tensor in stack.items()}
