@@ -2,9 +2,10 @@
 
 import os
 import random
-import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -28,18 +29,29 @@ def processes(parent: psutil.Process) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
+def title(process: psutil.Process) -> str:
+    """What Ray calls a worker while it works: ray::… ."""
+    return " ".join(process.cmdline())
+
+
 def stored(tsd) -> int:
     return len(list((tsd.folder / "results/tiny/trials").glob("*.parquet")))
 
 
-def begin(tsd, file: str) -> subprocess.Popen:
-    begun = subprocess.Popen(
-        tsd.command(file), cwd=tsd.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@contextmanager
+def begun(tsd, file: str) -> Iterator[subprocess.Popen]:
+    """A run in the background that has stored its first part; whatever is left of it afterwards is ended."""
+    with (tsd.folder / "output").open("w") as output:
+        driver = subprocess.Popen(tsd.command(file), cwd=tsd.folder, stdout=output, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 90
-    while not stored(tsd) and begun.poll() is None and time.monotonic() < deadline:
+    while not stored(tsd) and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    return begun
+    family = processes(psutil.Process(driver.pid))
+    try:
+        yield driver
+    finally:
+        end(family)
+        driver.wait()
 
 
 def end(family: list[psutil.Process]) -> None:
@@ -50,19 +62,20 @@ def end(family: list[psutil.Process]) -> None:
     psutil.wait_procs(family, timeout=20)
 
 
+def parts(tsd) -> dict[str, bytes]:
+    return {part.name: part.read_bytes() for part in (tsd.folder / "results/tiny/trials").glob("*.parquet")}
+
+
 def test_a_killed_driver_loses_only_what_was_in_flight(tsd):
     file = tsd.write(SLOW)
-    begun = begin(tsd, file)
-    family = processes(psutil.Process(begun.pid))
-    time.sleep(random.Random(os.getpid()).uniform(0, 1))
-    begun.send_signal(signal.SIGKILL)
-    begun.wait()
-    end(family)
-    kept = {part.name: part.read_bytes() for part in (tsd.folder / "results/tiny/trials").glob("*.parquet")}
+    with begun(tsd, file) as driver:
+        time.sleep(random.Random(os.getpid()).uniform(0, 1))
+        driver.kill()
+    kept = parts(tsd)
     assert kept
     again = tsd(file)
     assert again.returncode == 0, again.stdout + again.stderr
-    after = {part.name: part.read_bytes() for part in (tsd.folder / "results/tiny/trials").glob("*.parquet")}
+    after = parts(tsd)
     assert all(after[name] == content for name, content in kept.items()), "a finished pack ran again"
     assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
     assert tsd.rows() == tsd.rows("undisturbed")
@@ -71,13 +84,12 @@ def test_a_killed_driver_loses_only_what_was_in_flight(tsd):
 
 def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd):
     file = tsd.write(SLOW)
-    begun = begin(tsd, file)
-    workers = [p for p in processes(psutil.Process(begun.pid)) if "PackTrainable" in " ".join(p.cmdline())]
-    assert workers or begun.poll() is not None
-    for worker in workers[:1]:
-        worker.kill()
-    output, _ = begun.communicate(timeout=240)
-    assert begun.returncode == 0, output
+    with begun(tsd, file) as driver:
+        family = processes(psutil.Process(driver.pid))
+        workers = [p for p in family if "Trainable" in title(p)]
+        assert workers, [title(p) for p in family]
+        workers[0].kill()
+        assert driver.wait(timeout=120) == 0, (tsd.folder / "output").read_text()
     assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
     assert tsd.rows() == tsd.rows("undisturbed")
 

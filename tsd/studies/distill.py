@@ -61,7 +61,7 @@ class Trial(GradientStudy):
     teacher_epochs: Static[int] = field(2, ge=1, unit="epochs", doc="Passes of the teacher over its training set.")
     teacher_lr: Static[float] = field(2e-3, gt=0, doc="Step size of Adam, with which the teacher is trained.")
     teacher_schedule: Static[str] = field(
-        "constant", choices=("constant", "cosine", "linear"), doc="Course of teacher_lr over the teacher's steps."
+        "linear", choices=("constant", "cosine", "linear"), doc="Course of teacher_lr over the teacher's steps."
     )
     teacher_batch_size: Static[int] = field(50, ge=1, unit="samples", doc="Samples a step of the teacher.")
 
@@ -79,6 +79,13 @@ class Trial(GradientStudy):
 
 CHECKS = {"dataset": data.check}
 """Field → what raises UserError for a value of it that cannot work, before anything runs."""
+
+
+def prepare(dataset: str) -> None:
+    """Have the data set at hand, downloaded if need be, before any trial starts. Raises UserError."""
+    if dataset != "gaussian":
+        data.load(dataset)
+
 
 METRICS = (
     Metric("test_accuracy", "%", "Test samples that the student classifies rightly."),

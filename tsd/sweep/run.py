@@ -65,7 +65,11 @@ class Asked:
         sweep = spec.load(file, overrides)
         store = Store.of(results, sweep.name)
         with grid.workspace() as connection:
-            yield cls(sweep, grid.expand(sweep, connection, where), connection, store, file)
+            expanded = grid.expand(sweep, connection, where)
+            for name, check in getattr(sweep.module, "CHECKS", {}).items():
+                for (value,) in connection.execute(f"SELECT DISTINCT {pack.quote(name)} FROM trials").fetchall():
+                    check(value)
+            yield cls(sweep, expanded, connection, store, file)
 
     def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> Plan:
         """Compare with the store."""
