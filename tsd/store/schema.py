@@ -31,6 +31,16 @@ class ColumnInfo:
     doc: str = ""
 
 
+@dataclass(frozen=True)
+class CurveInfo:
+    """What is known of a curve. `step` is what its steps are called: "step" for optimizer steps."""
+
+    unit: str = ""
+    doc: str = ""
+    step: str = "step"
+
+
+NO_CURVES: Mapping[str, CurveInfo] = {}
 TYPES = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -73,7 +83,11 @@ CURVES = pa.schema(
 )
 
 
-def trial_schema(parameters: Mapping[str, ColumnInfo], metrics: Mapping[str, ColumnInfo]) -> pa.Schema:
+def trial_schema(
+    parameters: Mapping[str, ColumnInfo],
+    metrics: Mapping[str, ColumnInfo],
+    curves: Mapping[str, CurveInfo] = NO_CURVES,
+) -> pa.Schema:
     """The table `trials` of a study: what every study has, its parameters, its metrics, in the contract's order.
 
     `dtype` and `way` are parameters of most studies and keep their place near the end. `dtype` is then told as a
@@ -92,6 +106,9 @@ def trial_schema(parameters: Mapping[str, ColumnInfo], metrics: Mapping[str, Col
     fields = _record(_HEAD) | _told(own, "parameter") | _told(metrics, "metric") | _record(_TAIL)
     if "dtype" in parameters:
         fields["dtype"] |= {"role": "parameter"}
+    for name, curve in curves.items():
+        told = {"role": "curve", "unit": curve.unit, "doc": curve.doc}
+        fields[name] = fields.get(name, told) | {"step": curve.step}
     return _schema([pa.field(name, type_, nullable=name not in _NEVER_NULL) for name, type_ in types.items()], fields)
 
 
@@ -131,7 +148,9 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _schema(columns: list[pa.Field], fields: Mapping[str, Any]) -> pa.Schema:
-    text = json.dumps({c.name: fields[c.name] for c in columns if c.name in fields}, ensure_ascii=False)
+    names = {column.name for column in columns}
+    kept = {name: told for name, told in fields.items() if name in names or told["role"] == "curve"}
+    text = json.dumps(kept, ensure_ascii=False)
     return pa.schema(columns, metadata={VERSION_KEY: str(SCHEMA_VERSION), FIELDS_KEY: text})
 
 

@@ -109,9 +109,8 @@ def status(file: Path, /, *, results: Results = "results", overrides: Overrides 
         print(json.dumps({"name": planned.sweep.name, "trials": planned.grid.total} | counts))
     else:
         shown = " · ".join(f"{number(n)} {'waiting' if state == 'new' else state}" for state, n in counts.items() if n)
-        print(
-            f"{planned.sweep.name}   {number(planned.grid.total)} trials: {shown or 'nothing stored'}   ({planned.results})"
-        )
+        total = number(planned.grid.total)
+        print(f"{planned.sweep.name}   {total} trials: {shown or 'nothing stored'}   ({planned.results})")
     return 1 if planned.failed else 0
 
 

@@ -13,9 +13,20 @@ from tsd.store import Store
 from tsd.sweep import conditions, spec
 from tsd.sweep.pack import quote, varying
 
-RECORD = ("trial_id", "study", "study_version", "kind", "origin", "pack_id", "wall_s", "device", "started_at")
-RECORD += ("git_sha", "tsd_version", "host", "error", "error_type")
-
+IDENTITY = ("trial_id", "study", "study_version", "kind", "origin")
+RECORD = (
+    *IDENTITY,
+    "pack_id",
+    "wall_s",
+    "device",
+    "started_at",
+    "git_sha",
+    "tsd_version",
+    "host",
+    "error",
+    "error_type",
+)
+"""Columns about a run, not about what came out."""
 
 FRAME = r'File "[^"]+", line \d+, in \S+'
 """A line of a Python trace."""
@@ -72,13 +83,15 @@ def failures(connection: duckdb.DuckDBPyConnection, parameters: Sequence[str]) -
         "FROM rows WHERE state = 'failed'"
     )
     causes = connection.execute(
-        "SELECT error_type, frame, count(*), any_value(error) FROM failed GROUP BY ALL ORDER BY count(*) DESC, error_type"
+        "SELECT error_type, frame, count(*) AS trials, any_value(error) FROM failed "
+        "GROUP BY ALL ORDER BY trials DESC, error_type"
     ).fetchall()
     telling = varying(connection, "rows", parameters)
     found = []
     for kind, frame, trials, trace in causes:
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE cause AS SELECT * FROM failed WHERE error_type IS NOT DISTINCT FROM ? AND frame = ?",
+            "CREATE OR REPLACE TEMP TABLE cause AS SELECT * FROM failed "
+            "WHERE error_type IS NOT DISTINCT FROM ? AND frame = ?",
             [kind, frame],
         )
         apart = set(varying(connection, "cause", telling))

@@ -161,10 +161,8 @@ def _ended(asked: Asked, tally: Tally, interrupted: bool, console: Console) -> i
             f"{why}: {number(missing)} trials have no row yet. The same command goes on: {again}", highlight=False
         )
     if failed:
-        console.print(
-            f"{number(failed)} trials failed. Why: python -m tsd.sweep failures {asked.file}   Again: {again} --mode retry",
-            highlight=False,
-        )
+        why = f"python -m tsd.sweep failures {asked.file}"
+        console.print(f"{number(failed)} trials failed. Why: {why}   Again: {again} --mode retry", highlight=False)
     if missing and not tally.lost:
         return INTERRUPTED
     return 1 if missing or failed else 0

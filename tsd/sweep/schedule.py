@@ -13,6 +13,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,26 @@ import ray  # noqa: E402  Ray reads the settings above when it is imported.
 from ray import tune  # noqa: E402
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """What one Tuner run does, sent to every worker once: the packs of a wave, or artefacts to train."""
+
+    context: Context
+    wave: Wave | None
+    needs: Sequence[Need] = ()
+
+    def __len__(self) -> int:
+        return len(self.needs) if self.wave is None else len(self.wave.packs)
+
+
 class PackTrainable(tune.Trainable):
     """One pack, or the training of one artefact. Its process outlives it and takes the next."""
 
-    def setup(self, config: dict[str, Any], wave: Wave | None, needs: Sequence[Need], context: Context) -> None:
+    def setup(self, config: dict[str, Any], jobs: Jobs | None = None) -> None:
         """Called once a process; what the worker loads stays for the packs that follow."""
-        self.wave, self.needs = wave, needs
-        self.worker = Worker(context)
+        assert jobs is not None, "given by tune.with_parameters"
+        self.jobs = jobs
+        self.worker = Worker(jobs.context)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next pack in the same process."""
@@ -55,12 +69,12 @@ class PackTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Do the job that the config names, whole."""
-        job = self.config["job"]
-        if self.wave is None:
-            need = self.needs[job]
+        number, wave = self.config["job"], self.jobs.wave
+        if wave is None:
+            need = self.jobs.needs[number]
             report = self.worker.train_artefact(need.name, need.row)
         else:
-            report = self.worker.work(self.wave.rows(self.wave.packs[job]))
+            report = self.worker.work(wave.rows(wave.packs[number]))
         told = {"pack_id": report.pack_id, "states": dict(report.states), "seconds": report.seconds}
         return {"done": True, "report": told | {"errors": dict(report.errors)}}
 
@@ -110,38 +124,38 @@ class Cluster:
 
     def train(self, needs: Sequence[Need], context: Context) -> None:
         """Train the artefacts that are missing, each in a Tune trial of its own."""
-        self._fit(len(needs), None, needs, context, [])
+        _fit(Jobs(context, None, needs), self.resources, [])
 
     def run(self, wave: Wave, context: Context, tally: Tally) -> None:
         """Work every pack of the wave, and tell the tally."""
-        self._fit(len(wave.packs), wave, (), context, [Listener(wave.packs, tally)])
+        _fit(Jobs(context, wave), self.resources, [Listener(wave.packs, tally)])
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
         ray.shutdown()
 
-    def _fit(
-        self, jobs: int, wave: Wave | None, needs: Sequence[Need], context: Context, callbacks: list[tune.Callback]
-    ) -> None:
-        trainable = tune.with_parameters(PackTrainable, wave=wave, needs=needs, context=context)
-        with _scratch() as folder:
-            tune.Tuner(
-                tune.with_resources(trainable, self.resources),
-                param_space={"job": tune.grid_search(list(range(jobs)))},
-                tune_config=tune.TuneConfig(reuse_actors=True),
-                run_config=tune.RunConfig(
-                    name=f"tsd-{uuid.uuid4().hex[:8]}",
-                    storage_path=str(folder),
-                    verbose=0,
-                    callbacks=callbacks,
-                    failure_config=tune.FailureConfig(max_failures=RETRIES),
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                ),
-            ).fit()
+
+def _fit(jobs: Jobs, resources: dict[str, float], callbacks: list[tune.Callback]) -> None:
+    """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once."""
+    trainable = tune.with_parameters(PackTrainable, jobs=jobs)
+    with _scratch() as folder:
+        tune.Tuner(
+            tune.with_resources(trainable, resources),
+            param_space={"job": tune.grid_search(list(range(len(jobs))))},
+            tune_config=tune.TuneConfig(reuse_actors=True),
+            run_config=tune.RunConfig(
+                name=f"tsd-{uuid.uuid4().hex[:8]}",
+                storage_path=str(folder),
+                verbose=0,
+                callbacks=callbacks,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
 
 
 def _connect(address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         ray.init(address="local", dashboard_host="127.0.0.1", **quiet)
         return
@@ -167,9 +181,9 @@ def _must_answer(address: str) -> None:
 
 def _unreachable(address: str, why: str) -> str:
     return (
-        f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. On "
-        "the cluster's head node use --address auto; from elsewhere send the driver to the head with the `ray job submit` "
-        "line that `plan` prints; without --address the sweep runs on this machine."
+        f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. "
+        "On the cluster's head node use --address auto; from elsewhere send the driver to the head with the "
+        "`ray job submit` line that `plan` prints; without --address the sweep runs on this machine."
     )
 
 
@@ -177,8 +191,9 @@ def _too_small(wanted: dict[str, float], total: dict[str, float]) -> str:
     has = ", ".join(f"{total.get(kind.upper(), 0.0):g} {kind}" for kind in wanted)
     asks = ", ".join(f"{share:g} {kind}" for kind, share in wanted.items())
     return (
-        f"One pack asks for {asks}, and the whole cluster has {has}, so no pack could ever start. Nothing was launched. "
-        "Lower `resources:` in the sweep file (or with --set resources.gpu=0), or join a larger cluster with --address."
+        f"One pack asks for {asks}, and the whole cluster has {has}, so no pack could ever start. Nothing was "
+        "launched. Lower `resources:` in the sweep file (or with --set resources.gpu=0), or join a larger cluster with "
+        "--address."
     )
 
 

@@ -116,7 +116,7 @@ def screen(tally: Tally) -> Group:
     head = Text.assemble((tally.plan.sweep.name, "bold"), f"   {done:.0%}   {duration(tally.elapsed)} elapsed   ")
     head.append(tally.phase, style="dim")
     bar = ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=WIDTH)
-    lines = [head, bar, Text(headline(tally))]
+    lines: list[Text | ProgressBar] = [head, bar, Text(headline(tally))]
     if tally.errors:
         kinds = "   ".join(f"×{n} {kind}" for kind, n in tally.errors.most_common(3))
         lines.append(Text(f"failed  {kinds}", style="red"))

@@ -107,9 +107,11 @@ class Worker:
 
     def _schema(self) -> pa.Schema:
         fields = parameters(self.study.Trial, self.context.parts)
-        metrics = {m.name: schema.ColumnInfo(m.type.__name__, m.unit, m.doc) for m in self.study.METRICS if not m.curve}
+        told = self.study.METRICS
+        metrics = {m.name: schema.ColumnInfo(m.type.__name__, m.unit, m.doc) for m in told if not m.curve}
+        curves = {m.name: schema.CurveInfo(m.unit, m.doc, m.step) for m in told if m.curve}
         infos = {f.name: schema.ColumnInfo(f.type.__name__, f.unit, f.doc) for f in fields.values()}
-        return schema.trial_schema(infos, metrics)
+        return schema.trial_schema(infos, metrics, curves)
 
 
 def pack_id(trial_ids: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ class Clock:
 
 
 def tally(shapes=((100, 10, None), (10, 10, None)), slots=2):
-    shapes = tuple(Shape({"width": i}, trials, packs, seconds) for i, (trials, packs, seconds) in enumerate(shapes))
+    shapes = tuple(Shape({"width": i}, *shape) for i, shape in enumerate(shapes))
     plan = SimpleNamespace(
         todo=sum(s.trials for s in shapes),
         packs=sum(s.packs for s in shapes),
@@ -53,7 +53,7 @@ def test_time_left_is_unknown_before_anything_is_measured():
 
 
 def test_time_left_knows_the_shapes_apart():
-    """100 short trials of 0.1 s and 10 long ones of 30 s on two workers: after a pack of each, (9 + 270) / 2 seconds."""
+    """100 trials of 0.1 s and 10 of 30 s on two workers: after a pack of each, (9 + 270) / 2 seconds are left."""
     one, _ = tally()
     finish(one, 0, 0, 10, 1.0)
     finish(one, 10, 1, 1, 30.0)
