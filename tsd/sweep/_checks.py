@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tsd.sweep import conditions
-from tsd.sweep._known import Known
+from tsd.sweep._known import KEYS, Known
 from tsd.sweep._sections import Problems
 from tsd.sweep._yaml import Node
 from tsd.sweep.problems import Problem, listed, nearest, shorten
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 MOST_TRIALS = 100_000_000
 
 
-def keys(given: Mapping[str, Node], allowed: Sequence[str], known: Known, root: Node, problems: Problems) -> None:
-    """The file's keys are `allowed`, and a name is among them."""
+def keys(given: Mapping[str, Node], known: Known, root: Node, problems: Problems) -> None:
+    """The file has the keys of a sweep file, and a name is among them."""
     if "name" not in given:
         problems.append(Problem(root.place, "name", "The file has no `name`. It names the results folder."))
     for key, node in given.items():
-        if key in allowed:
+        if key in KEYS:
             continue
         if known.owners(key):
             problems.append(node.misnamed(f"`{key}` is a field of `{known.study}`: put it under `fixed` or `axes`."))
         else:
-            hint = nearest(key, allowed) or f"\nThe keys are {listed(allowed)}."
+            hint = nearest(key, [*KEYS, *known.names()]) or f"\nThere are {listed(KEYS)}."
             problems.append(node.misnamed(f"Unknown key `{shorten(key)}`.{hint}"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -10,6 +11,9 @@ from tsd.families import Family
 from tsd.fields import Field, Scalar
 from tsd.sweep._yaml import Node
 from tsd.sweep.problems import Problem, listed, nearest, shorten
+
+KEYS = ("name", "study", "fixed", "axes", "zip", "when", "except", "seeds", "resources")
+"""The keys of a sweep file."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,10 @@ class Known:
         """The problem of a field that nobody has."""
         named = "".join(f" nor `{member}`" for members in self.members.values() for member in members)
         who = f"Neither `{self.study}`{named} has a" if named else f"`{self.study}` has no"
-        hint = self._elsewhere(name) or nearest(name, self.names()) or f"\nThe fields are {listed(self.names())}."
+        near = nearest(
+            name, [*self.names(), *(KEYS if node.key.rank else ())]
+        )  # `--set sedes=2` may have meant `seeds`.
+        hint = self._elsewhere(name) or near or f"\nThe fields are {listed(self.names())}."
         return node.misnamed(f"{who} field `{shorten(name)}`.{hint}")
 
     def _elsewhere(self, name: str) -> str:
@@ -54,7 +61,7 @@ class Known:
         for part, family in self.families.items():
             others = [m for m in family.names() if m not in self.members[part] and name in member_fields(family, m)]
             if others:
-                return f"\nA field of {listed(others)}; this sweep names no such {family.singular}."
+                return f"\nIt belongs to {listed(others)}; this sweep names no such {family.singular}."
         return ""
 
     def parse(self, node: Node, name: str, problems: list[Problem]) -> Scalar | None:
@@ -114,14 +121,22 @@ def _agree(found: Known) -> None:
 
 
 def _hint(node: Node, field: Field) -> str:
+    """What may have been meant, as a line of its own."""
     value = node.value
-    if isinstance(value, list):
+    if isinstance(value, str):
+        return _hint_at_text(value, field)
+    if isinstance(value, list) and node.path.startswith("fixed"):
         return f"\nSeveral values make an axis: put `{field.name}` under `axes`."
-    if isinstance(value, str) and field.type in (int, float):
-        bare = value.replace("_", "").replace(",", "")
-        return f"\nWrite it without separators: {bare}" if bare != value and bare.replace(".", "", 1).isdigit() else ""
-    if isinstance(value, str) and field.choices:
-        return nearest(value, field.choices)
-    if field.type is str and not field.choices and isinstance(value, int | float):
+    if isinstance(value, int | float) and field.type is str and not field.choices:
         return f'\nIn quotes it is text: "{node.found()}"'
+    if isinstance(value, float) and not math.isfinite(value):
+        return "\nIt must be finite."
+    if isinstance(value, int) and abs(value) >= 2**63 and field.type is int:
+        return "\nIt must be below 2^63."
     return ""
+
+
+def _hint_at_text(text: str, field: Field) -> str:
+    if field.type in (int, float) and text.replace("_", "").isdigit():
+        return f"\nWrite it without `_`: {text.replace('_', '')}"
+    return nearest(text, field.choices)

@@ -10,37 +10,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tsd.sweep import _yaml
+from tsd.sweep._known import KEYS
 from tsd.sweep._yaml import Node
 from tsd.sweep.problems import Place, Problem, SweepFileError, shorten
 
 
-def apply(root: Node, overrides: Sequence[str], keys: Sequence[str]) -> tuple[Node, list[Problem]]:
+def apply(root: Node, overrides: Sequence[str]) -> tuple[Node, list[Problem]]:
     """The tree with all `overrides` made, in their order, and what was wrong with them.
 
     Args:
         root: the file.
-        overrides: each `KEY=VALUE`; the value is YAML.
-        keys: the top-level keys of a sweep file; any other bare key is taken for a field.
+        overrides: each `KEY=VALUE`; the value is YAML. A bare key that is none of a sweep file's is a field.
     """
     problems: list[Problem] = []
     for rank, override in enumerate(overrides, start=1):
-        name, equals, text = _yaml.clean(override).partition("=")
+        name, equals, text = (part.strip() for part in _yaml.clean(override).partition("="))
         place = Place(rank, 0, 0, f"--set {shorten(name + equals + text)}")
         try:
-            if not name.strip() or not equals:
+            if not equals or not all(name.split(".")):
                 raise SweepFileError([Problem(place, "", "Expected KEY=VALUE, such as `--set epochs=10`.")])
-            path = _path(name.strip(), keys)
+            bare = "." not in name and name not in KEYS
+            path = ["fixed", name] if bare else name.split(".")
             value, found = _yaml.read(text, place, ".".join(path))
-            root = _put(_without(root, path[1]) if path[0] == "fixed" and "." not in name else root, path, value)
+            root = _put(_without(root, name) if bare else root, path, value)
             problems += found
         except SweepFileError as error:
             problems += error.problems
     return root, problems
-
-
-def _path(name: str, keys: Sequence[str]) -> list[str]:
-    path = name.split(".")
-    return ["fixed", name] if len(path) == 1 and name not in keys else path
 
 
 def _put(node: Node, path: Sequence[str], value: Node) -> Node:

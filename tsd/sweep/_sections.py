@@ -37,7 +37,7 @@ class Resources:
     gpu: float | None = None
 
 
-def mapping(node: Node, problems: Problems, keys: Collection[str] | None = None) -> dict[str, Node]:
+def mapping(node: Node, problems: Problems, keys: Collection[str] | None = None, noun: str = "key") -> dict[str, Node]:
     """The entries of a mapping; nothing is an empty one. With `keys`, entries under another key are problems."""
     if node.value is None:
         return {}
@@ -46,8 +46,8 @@ def mapping(node: Node, problems: Problems, keys: Collection[str] | None = None)
         return {}
     for name, entry in node.value.items():
         if keys is not None and name not in keys:
-            hint = nearest(name, keys) or f"\nThe keys here are {listed([*keys])}."
-            problems.append(entry.misnamed(f"Unknown key `{shorten(name)}`.{hint}"))
+            hint = nearest(name, keys) or f"\nThere are {listed([*keys])}."
+            problems.append(entry.misnamed(f"Unknown {noun} `{shorten(name)}`.{hint}"))
     return {name: entry for name, entry in node.value.items() if keys is None or name in keys}
 
 
@@ -67,8 +67,8 @@ def read_name(node: Node, problems: Problems) -> str:
         hint = f'\nIn quotes it is text: "{node.found()}"' if isinstance(node.value, int | float) else ""
         problems.append(node.problem(f"Found {node.found()}, expected text.{hint}"))
     elif not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", node.value):
-        expected = "expected at most 100 letters, digits, `_`, `-` and `.`, of which `-` and `.` may not come first"
-        problems.append(node.problem(f"Found {node.found()}, {expected}: it names the results folder."))
+        expected = "expected letters, digits, `_`, `-` and `.`, at most 100, and neither `-` nor `.` first"
+        problems.append(node.problem(f"Found {node.found()}, {expected}.\nThe results folder bears this name."))
     return str(node.value)
 
 
@@ -159,7 +159,7 @@ def read_seeds(node: Node, problems: Problems) -> int | dict[str, int]:
         return _count(node, problems, " or a mapping of streams")
     if not node.value:
         problems.append(node.problem(f"No stream is named; there are {listed(STREAMS)}."))
-    named = mapping(node, problems, STREAMS)
+    named = mapping(node, problems, STREAMS, "stream")
     return {stream: _count(named[stream], problems) for stream in STREAMS if stream in named}
 
 

@@ -1,9 +1,4 @@
-"""YAML as a sweep file means it: YAML 1.2 numbers, no repeated keys, no tags, bounded, and every value with its place.
-
-PyYAML reads YAML 1.1, where `1e-3` is text, `010` is 8, `off` is false and a repeated key silently wins. Here numbers,
-truth values and null follow the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), and everything
-else is text.
-"""
+"""YAML as a sweep file means it: no repeated keys, no tags, nothing without bounds, and every value with its place."""
 
 from __future__ import annotations
 
@@ -14,9 +9,9 @@ from typing import Union
 
 import yaml
 
+from tsd.sweep._syntax import CORE, TAG, at, compose
 from tsd.sweep.problems import Place, Problem, SweepFileError, shorten
 
-MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 200_000
 DEEPEST = 40
 
@@ -56,26 +51,6 @@ class Node:
         return "a mapping"
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes the tree of nodes; `_CORE` decides which plain scalars are more than text."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-
-
-_TAG = "tag:yaml.org,2002:"
-_CORE = {
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    "float": (
-        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-}
-for _kind, (_pattern, _first) in _CORE.items():
-    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), _first)
-
-
 def read(text: str, start: Place, path: str = "") -> tuple[Node, list[Problem]]:
     """The tree of `text` and what is wrong with its keys and scalars.
 
@@ -86,12 +61,41 @@ def read(text: str, start: Place, path: str = "") -> tuple[Node, list[Problem]]:
     Raises:
         SweepFileError: the text is no YAML, or is too large or too deep to be a sweep file.
     """
+    root = compose(text, start, path)
+    if root is None:
+        return Node(None, start, start, path), []
+    _refuse_endless(root, Problem(at(root.start_mark, start), path, ""))
     reader = _Reader(start)
-    if len(text) > MOST_CHARACTERS:
+    return reader.convert(root, path, start), reader.problems
+
+
+def clean(text: str) -> str:
+    """`text` without what neither UTF-8 nor a database can hold: halves of surrogate pairs, and NUL."""
+    return text.encode("utf-8", "ignore").decode().replace("\0", "")
+
+
+def _refuse_endless(root: yaml.Node, problem: Problem) -> None:
+    """Raise where aliases make the tree larger or deeper than a sweep. Nodes are measured once, however often used."""
+    measured: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        """Values and levels under a node. One that contains itself has no measure yet when it is met again."""
+        if id(node) not in measured and depth <= DEEPEST:
+            entries = node.value if isinstance(node, yaml.CollectionNode) else []
+            inside = [n for entry in entries for n in (entry if isinstance(entry, tuple) else (entry,))]
+            below = [measure(n, depth + 1) for n in inside]
+            measured[id(node)] = 1 + sum(size for size, _ in below), 1 + max((levels for _, levels in below), default=0)
+        return measured.get(id(node), (0, DEEPEST))
+
+    size, levels = measure(root, 0)
+    if levels > DEEPEST:
         raise SweepFileError(
-            [Problem(start, path, f"This has {len(text):,} characters; a sweep file is a page of text.")]
+            [replace(problem, text=f"This is nested deeper than {DEEPEST} levels, or contains itself.")]
         )
-    return reader.convert(reader.compose(text, path), path, start), reader.problems
+    if size > MOST_VALUES:
+        raise SweepFileError(
+            [replace(problem, text=f"Anchors and aliases make this more than {MOST_VALUES:,} values.")]
+        )
 
 
 class _Reader:
@@ -100,112 +104,74 @@ class _Reader:
     def __init__(self, start: Place) -> None:
         self.start = start
         self.problems: list[Problem] = []
-        self.seen = 0
 
-    def compose(self, text: str, path: str) -> yaml.Node | None:
-        loader: _Loader | None = None
-        try:
-            loader = _Loader(text)
-            return loader.get_single_node()
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise SweepFileError([Problem(self.at(mark), path, _friendly(error))]) from None
-        except yaml.reader.ReaderError as error:
-            place = self.at_index(text, error.position)
-            character = f"U+{ord(text[error.position]):04X}"
-            raise SweepFileError(
-                [Problem(place, path, f"This is not YAML: the character {character} may not stand here.")]
-            ) from None
-        except (ValueError, OverflowError) as error:
-            # PyYAML passes numbers of escapes (\U…) and directives (%YAML …) to chr() and int() unchecked.
-            mark = loader.get_mark() if loader else None
-            raise SweepFileError([Problem(self.at(mark), path, f"This is not YAML: {error}.")]) from None
-        except RecursionError:
-            raise SweepFileError([Problem(self.start, path, _TOO_DEEP)]) from None
+    def at(self, node: yaml.Node) -> Place:
+        return at(node.start_mark, self.start)
 
-    def at(self, mark: yaml.Mark | None) -> Place:
-        if mark is None or not self.start.line:
-            return self.start
-        return replace(self.start, line=mark.line + 1, column=mark.column + 1)
-
-    def at_index(self, text: str, index: int) -> Place:
-        before = text[:index].splitlines() or [""]
-        return replace(self.start, line=len(before), column=len(before[-1]) + 1) if self.start.line else self.start
-
-    def convert(self, node: yaml.Node | None, path: str, key: Place, depth: int = 0) -> Node:
-        if node is None:
-            return Node(None, self.start, key, path)
-        place = self.at(node.start_mark)
-        self.seen += 1
-        if self.seen > MOST_VALUES:
-            raise SweepFileError(
-                [Problem(place, path, f"Anchors and aliases expand this to more than {MOST_VALUES:,} values.")]
-            )
-        if depth > DEEPEST:
-            raise SweepFileError([Problem(place, shorten(path, 30), _TOO_DEEP)])
-        value: Value
-        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            value = self.mapping(node, path, depth)
-        elif isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            value = [
-                self.convert(n, f"{path}[{i}]", self.at(n.start_mark), depth + 1) for i, n in enumerate(node.value)
-            ]
+    def convert(self, node: yaml.Node, path: str, key: Place) -> Node:
+        value: Value = None
+        if isinstance(node, yaml.MappingNode) and node.tag == TAG + "map":
+            value = self.mapping(node, path)
+        elif isinstance(node, yaml.SequenceNode) and node.tag == TAG + "seq":
+            value = [self.convert(n, f"{path}[{i}]", self.at(n)) for i, n in enumerate(node.value)]
         elif isinstance(node, yaml.ScalarNode):
-            value = self.scalar(node, path, place)
+            value = self.scalar(node, path)
         else:
-            self.problems.append(Problem(place, path, f"The tag `{shorten(node.tag)}` is not allowed."))
-            value = None
-        return Node(value, place, key, path)
+            self.refuse_tag(node, path)
+        return Node(value, self.at(node), key, path)
 
-    def mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
+    def mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Node]:
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for name, place, value in self.entries(node, path):
             here = f"{path}.{shorten(name)}" if path else shorten(name)
             if name == "<<":
-                merged = self.merge(value, path, depth) | merged
+                merged = self.merge(value, path) | merged
             elif name in own:
-                first = own[name].key.line
-                self.problems.append(
-                    Problem(place, here, f"The key `{shorten(name)}` stands here a second time; first in line {first}.")
-                )
+                first = f"; first in line {own[name].key.line}" if place.line else ""
+                text = f"The key `{shorten(name)}` stands here a second time{first}."
+                self.problems.append(Problem(place, here, text))
             else:
-                own[name] = self.convert(value, here, place, depth + 1)
+                own[name] = self.convert(value, here, place)
         return merged | own
 
     def entries(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, Place, yaml.Node]]:
         for key, value in node.value:
-            place = self.at(key.start_mark)
             if isinstance(key, yaml.ScalarNode):
-                yield clean(key.value), place, value
+                yield clean(key.value), self.at(key), value
             else:
-                self.problems.append(Problem(place, path, "A key must be a plain word."))
+                self.problems.append(Problem(self.at(key), path, "A key must be a plain word."))
 
-    def merge(self, node: yaml.Node, path: str, depth: int) -> dict[str, Node]:
+    def merge(self, node: yaml.Node, path: str) -> dict[str, Node]:
         """Entries that `<<: *anchor` brings along; of several mappings the earlier wins."""
-        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         found: dict[str, Node] = {}
-        for source in sources:
-            other = self.convert(source, path, self.at(source.start_mark), depth + 1)
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            other = self.convert(source, path, self.at(source))
             if isinstance(other.value, dict):
                 found = other.value | found
             else:
-                self.problems.append(Problem(other.place, path, f"`<<` takes mappings; found {other.found()}."))
+                self.problems.append(other.problem(f"`<<` takes mappings; found {other.found()}."))
         return found
 
-    def scalar(self, node: yaml.ScalarNode, path: str, place: Place) -> Value:
-        kind, text = node.tag.removeprefix(_TAG), node.value
+    def scalar(self, node: yaml.ScalarNode, path: str) -> Value:
+        kind, text = node.tag.removeprefix(TAG), node.value
         if kind == "str":
             if clean(text) != text:
-                self.problems.append(Problem(place, path, "Text must not contain NUL or half a surrogate pair."))
+                said = "Text must not contain NUL or half a surrogate pair."
+                self.problems.append(Problem(self.at(node), path, said))
             return clean(text)
-        if kind not in _CORE:
-            self.problems.append(Problem(place, path, f"The tag `{shorten(node.tag)}` is not allowed."))
-        elif not re.fullmatch(_CORE[kind][0], text):
-            self.problems.append(Problem(place, path, f"'{shorten(text)}' is not what its tag `!!{kind}` says."))
+        if kind not in CORE:
+            self.refuse_tag(node, path)
+        elif not re.fullmatch(CORE[kind][0], text):
+            said = f"'{shorten(text)}' is not what its tag `!!{kind}` says."
+            self.problems.append(Problem(self.at(node), path, said))
         else:
             return _number(text) if kind in ("int", "float") else _word(kind, text)
         return None
+
+    def refuse_tag(self, node: yaml.Node, path: str) -> None:
+        tag = shorten(node.tag.replace(TAG, "!!"))
+        self.problems.append(Problem(self.at(node), path, f"The tag `{tag}` is not allowed."))
 
 
 def _word(kind: str, text: str) -> bool | None:
@@ -218,29 +184,4 @@ def _number(text: str) -> int | float:
         return int(text, 0) if len(text) <= 300 else float("inf")
     if re.fullmatch(r"[-+]?[0-9]{1,300}", text):
         return int(text)
-    return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan"))
-
-
-def clean(text: str) -> str:
-    """`text` without what neither UTF-8 nor a database can hold."""
-    return text.encode("utf-8", "ignore").decode().replace("\0", "")
-
-
-_TOO_DEEP = f"This is nested deeper than {DEEPEST} levels, or contains itself."
-_HINTS = {
-    "found character '\\t'": "Indent with spaces, not tabs.",
-    "mapping values are not allowed here": "A value that contains `: ` needs quotes, and a key needs its own line.",
-    "could not find expected ':'": "Every key needs a colon and a space: `key: value`.",
-    "expected ',' or": "A bracket is not closed, or a comma is missing.",
-    "but found '<stream end>'": "A bracket or a quote is not closed.",
-    "found unexpected end of stream": "A quote is not closed.",
-    "expected <block end>": "Entries of one level must begin in the same column.",
-    "expected a single document": "One file is one sweep: remove the line `---`.",
-    "found undefined alias": "`*name` repeats what `&name` has marked earlier; text that begins with `*` needs quotes.",
-}
-
-
-def _friendly(error: yaml.MarkedYAMLError) -> str:
-    said = f"{error.context or ''} {error.problem or ''}".strip()
-    hint = next((f"\n{hint}" for sign, hint in _HINTS.items() if sign in said), "")
-    return f"This is not YAML: {shorten(said, 200)}.{hint}"
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))

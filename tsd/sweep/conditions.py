@@ -65,8 +65,8 @@ def check(text: str, columns: Mapping[str, str]) -> str | None:
         tree = _parse(text, connection)
         if isinstance(tree, str):
             return f"{shown} is not one SQL condition: {tree}"
-        problem = next(_refused(tree, columns), None)
-        return f"{shown} {problem}" if problem else _bind(text, columns, connection, shown)
+        problem = next(_refused(tree, columns), "") or _bind(tree, text, columns, connection)
+        return f"{shown} {problem}" if problem else None
 
 
 def checked(text: str, connection: duckdb.DuckDBPyConnection, table: str) -> str:
@@ -88,9 +88,9 @@ def embedded(text: str) -> str:
 
 
 def said(error: duckdb.Error) -> str:
-    """The first line of what DuckDB says."""
+    """The first sentence of what DuckDB says."""
     first = str(error).partition("\n")[0]
-    return (first.partition("Error: ")[2] or first).rstrip(".")
+    return (first.partition("Error: ")[2] or first).partition(". ")[0].rstrip(".!")
 
 
 def _locked() -> duckdb.DuckDBPyConnection:
@@ -153,10 +153,7 @@ def _refused(tree: dict[str, Any], columns: Mapping[str, str]) -> Iterator[str]:
             if column.lower() not in known:
                 yield _unknown(column, columns)
         elif kind == "FUNCTION" and name not in _SYMBOLS | _FUNCTIONS:
-            hint = (
-                nearest(name, _FUNCTIONS)
-                or "\nThere are functions of numbers and of text: abs, round, log10, lower, starts_with …"
-            )
+            hint = nearest(name, _FUNCTIONS) or "\nThere are abs, round, log10, lower, starts_with and their like."
             yield f"calls `{name}`, which a condition may not.{hint}"
         elif kind not in _KINDS or (kind == "OPERATOR" and node["type"] not in _OPERATORS):
             yield f"contains {_NOT_ALLOWED.get(kind, node['type'])}, which a condition may not."
@@ -167,23 +164,38 @@ def _unknown(column: str, columns: Mapping[str, str]) -> str:
     return f"uses `{shorten(column)}`, which is no column.{hint}"
 
 
-def _bind(text: str, columns: Mapping[str, str], connection: duckdb.DuckDBPyConnection, shown: str) -> str | None:
-    """Bind the condition to a table of one row, which also finds texts compared with numbers."""
+def _bind(tree: dict[str, Any], text: str, columns: Mapping[str, str], connection: duckdb.DuckDBPyConnection) -> str:
+    """What is wrong with the types in a condition. Whether it compares text with numbers shows on a sample row only."""
     row = ", ".join(f"CAST({_SAMPLES.get(kind, 'NULL')} AS {kind}) AS {quoted(name)}" for name, kind in columns.items())
+    connection.execute(f"CREATE TABLE sample AS SELECT {row}")
     try:
-        connection.execute(f"CREATE TABLE sample AS SELECT {row}")
-        kind = str(connection.execute(f"SELECT {embedded(text)} FROM sample LIMIT 0").description[0][1])
-        if kind != "BOOLEAN":
-            return f"{shown} is not a condition: its value is {kind.strip(chr(34))}, expected true or false."
-        connection.execute(f"SELECT {embedded(text)} FROM sample")
-    except duckdb.ConversionException as error:
-        hint = "Text goes in single quotes, a number does not; TRY_CAST(… AS DOUBLE) makes a number of text."
-        return f"{shown} does not fit the types of its columns: {said(error)}.\n{hint}"
-    except duckdb.OutOfRangeException:
-        return None  # Ours is only a sample; the values of the trials decide.
+        bound = connection.execute(f"SELECT {embedded(text)} FROM sample LIMIT 0").description or []
+        if str(bound[0][1]) != "BOOLEAN":
+            return f"is not a condition: its value is {_word(str(bound[0][1]))}, expected true or false."
+    except duckdb.ConversionException:
+        return _misfit(tree, columns)
     except duckdb.Error as error:
-        return f"{shown} does not work: {said(error)}."
-    return None
+        return f"does not work: {said(error)}."
+    try:
+        connection.execute(f"SELECT {embedded(text)} FROM sample")
+    except duckdb.ConversionException:
+        return _misfit(tree, columns)
+    except duckdb.Error:
+        pass  # Such as a division by zero: the values of the trials decide, not those of a sample.
+    return ""
+
+
+def _misfit(tree: dict[str, Any], columns: Mapping[str, str]) -> str:
+    used = {node["column_names"][-1].lower() for node in _nodes(tree) if node["class"] == "COLUMN_REF"}
+    types = ", ".join(f"`{name}` is {_word(kind)}" for name, kind in columns.items() if name.lower() in used)
+    return (
+        f"compares text with a number: {types}.\nText goes in single quotes; TRY_CAST(… AS DOUBLE) makes it a number."
+    )
+
+
+def _word(kind: str) -> str:
+    words = {"VARCHAR": "text", "BOOLEAN": "true or false", "BIGINT": "a whole number", "DOUBLE": "a number"}
+    return words.get(kind, kind.strip('"'))
 
 
 def quoted(name: str) -> str:

@@ -61,7 +61,7 @@ class SweepFileError(UserError):
 def nearest(name: str, among: Iterable[str]) -> str:
     """`Did you mean …?` as a line of its own, or nothing where no name is near."""
     lowered = {candidate.lower(): candidate for candidate in among}
-    found = get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    found = get_close_matches(name.lower(), lowered, n=1, cutoff=0.65)
     return f"\nDid you mean `{lowered[found[0]]}`?" if found else ""
 
 

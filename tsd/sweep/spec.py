@@ -25,13 +25,13 @@ from tsd.families import Family
 from tsd.fields import Field, Scalar
 from tsd.studies import STUDIES
 from tsd.sweep import _checks, _known, _overrides, _sections, _yaml, columns
+from tsd.sweep._known import KEYS
 from tsd.sweep._sections import Problems, Resources, Values, When
 from tsd.sweep._yaml import Node
 from tsd.sweep.problems import Place, Problem, SweepFileError, listed, nearest
 
 __all__ = ["Resources", "Sweep", "SweepFileError", "When", "load"]
 
-KEYS = ("name", "study", "fixed", "axes", "zip", "when", "except", "seeds", "resources")
 SQL_TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
@@ -104,9 +104,9 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
     Raises:
         SweepFileError: the file cannot be read or is wrong; every problem of it is told.
     """
-    start = Place(0, 1, 1, str(path))
+    start = Place(0, 1, 1, _yaml.clean(str(path)))
     root, problems = _yaml.read(_text(path), start)
-    root, wrong = _overrides.apply(root, overrides, KEYS)
+    root, wrong = _overrides.apply(root, overrides)
     problems += wrong
     if not isinstance(root.value, dict):
         empty = (
@@ -127,7 +127,7 @@ def _read(given: dict[str, Node], root: Node, path: Path, studies: Family, probl
 
     module, name = _study(given, root, studies, problems)
     known = _known.known(name, module, given)
-    _checks.keys(given, KEYS, known, root, problems)
+    _checks.keys(given, known, root, problems)
     fixed = _sections.read_fixed(section("fixed"), known, problems)
     axes = _sections.read_axes(section("axes"), known, problems)
     zips = _sections.read_zips(section("zip"), known, problems)
@@ -176,7 +176,7 @@ def _text(path: Path) -> str:
     """The text of the file. Raises SweepFileError where there is none."""
 
     def fail(text: str, line: int = 0, column: int = 0) -> SweepFileError:
-        return SweepFileError([Problem(Place(0, line, column, str(path)), "", text)])
+        return SweepFileError([Problem(Place(0, line, column, _yaml.clean(str(path))), "", text)])
 
     try:
         data = path.read_bytes()
@@ -186,7 +186,7 @@ def _text(path: Path) -> str:
         beside = [str(p) for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise fail(f"There is no such file.{nearest(str(path), beside)}") from None
     except (OSError, ValueError) as error:
-        raise fail(f"The file cannot be read: {error}.") from None
+        raise fail(f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

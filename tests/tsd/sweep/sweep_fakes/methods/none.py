@@ -1,0 +1,7 @@
+"""No teacher."""
+
+from tsd.fields import Fields
+
+
+class Method(Fields):
+    """Nothing to set."""
