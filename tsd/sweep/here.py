@@ -32,16 +32,18 @@ class Here:
         wants_gpu = resources.gpu is None or resources.gpu > 0
         return cls("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
 
-    def train(self, needs: Sequence[Need], context: Context) -> None:
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
         """Train the artefacts that are missing."""
         for need in needs:
-            self._at_work(context).train_artefact(need.name, need.row)
+            if not tally.refused:
+                tally.trained(self._at_work(context).train_artefact(need.name, need.row))
 
     def run(self, wave: Wave, context: Context, tally: Tally) -> None:
         """Work every pack of the wave, and tell the tally."""
         for pack in wave.packs:
-            tally.started(pack)
-            tally.finished(pack, self._at_work(context).work(wave.rows(pack)))
+            if not tally.refused:
+                tally.started(pack)
+                tally.finished(pack, self._at_work(context).work(wave.rows(pack)))
 
     def close(self) -> None:
         """Nothing was started, nothing is to be stopped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import duckdb
 from rich.console import Console
 
-from tsd.store import EventLog, Store, provenance
+from tsd.store import EventLog, Store, StoreError, provenance
 from tsd.sweep import grid, pack, plan, spec
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need, Plan
@@ -26,6 +26,7 @@ from tsd.sweep.watch import Tally, Watch, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
+PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
 
 class Runner(Protocol):
@@ -34,7 +35,7 @@ class Runner(Protocol):
     device: str
     slots: int
 
-    def train(self, needs: Sequence[Need], context: Context) -> None:
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
         """Train artefacts."""
         ...
 
@@ -91,11 +92,10 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
     store.prepare(asked.sweep.as_dict(), facts)
     todo = asked.plan(pack.Limits.of(1, "cpu"), mode, move_damaged=True)
     for name in todo.damaged:
-        console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.")
+        console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.", **PLAIN)
     if not todo.todo:
-        console.print(
-            f"{asked.sweep.name}: all {number(todo.grid.total)} trials are stored in {store}; nothing to run."
-        )
+        total = number(todo.grid.total)
+        console.print(f"{asked.sweep.name}: all {total} trials are stored in {store}; nothing to run.", **PLAIN)
         return 1 if todo.failed else 0
     _prepare(asked)
     with closing(start()) as runner:
@@ -105,23 +105,24 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
 def _work(asked: Asked, runner: Runner, mode: str, console: Console, git_sha: str) -> int:
     """Everything between a runner that stands ready and the exit code."""
     planned = asked.plan(pack.Limits.of(runner.slots, runner.device), mode)
-    console.print(plan.render(planned, number), highlight=False, soft_wrap=True)
+    console.print(plan.render(planned, number), **PLAIN)
     context = Context(asked.sweep.study, str(asked.store.root), runner.device, git_sha, asked.sweep.parts)
-    tally = Tally(planned)
-    interrupted = False
-    with closing(EventLog(asked.store, uuid.uuid4().hex[:12])) as events, Watch(tally, console):
-        events.add(
-            "run_started", {"sweep": asked.sweep.name, "todo": planned.todo, "packs": planned.packs, "mode": mode}
-        )
-        try:
+    with closing(EventLog(asked.store, uuid.uuid4().hex[:12])) as events:
+
+        def note(kind: str, facts: dict[str, Any]) -> None:
+            with suppress(StoreError):  # no result waits for the log; a store that refuses is told by the workers
+                events.add(kind, facts)
+
+        tally = Tally(planned, note)
+        note("run_started", {"sweep": asked.sweep.name, "todo": planned.todo, "packs": planned.packs, "mode": mode})
+        with Watch(tally, console), suppress(KeyboardInterrupt):
             _train(runner, planned.needs, context, tally)
             for wave in pack.waves(asked.connection):
-                tally.phase = "running"
-                runner.run(wave, context, tally)
-        except KeyboardInterrupt:
-            interrupted = True
-        events.add("run_finished", {"states": dict(tally.states), "lost": tally.lost, "seconds": tally.elapsed})
-    return _ended(asked, tally, interrupted, console)
+                if not tally.refused:
+                    tally.phase = "running"
+                    runner.run(wave, context, tally)
+        note("run_finished", {"states": dict(tally.states), "lost": tally.lost, "seconds": tally.elapsed})
+    return _ended(asked, tally, console)
 
 
 def _prepare(asked: Asked) -> None:
@@ -142,10 +143,12 @@ def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally
     for name in dict.fromkeys(need.name for need in missing):
         wanted = [need for need in missing if need.name == name]
         tally.phase = f"training {len(wanted)} × {name}"
-        runner.train(wanted, context)
+        runner.train(wanted, context, tally)
 
 
-def _ended(asked: Asked, tally: Tally, interrupted: bool, console: Console) -> int:
+def _ended(asked: Asked, tally: Tally, console: Console) -> int:
+    if tally.refused:
+        raise StoreError(tally.refused)
     states = asked.store.states()
     asked.connection.register("states", states.table)
     missing = plan.count(asked.connection, "(SELECT trial_id FROM trials ANTI JOIN states USING (trial_id))")
@@ -153,16 +156,14 @@ def _ended(asked: Asked, tally: Tally, interrupted: bool, console: Console) -> i
         asked.connection, "(SELECT s.trial_id FROM trials JOIN states s USING (trial_id) WHERE s.state = 'failed')"
     )
     stored = asked.grid.total - missing
-    console.print(f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store}", highlight=False)
+    console.print(f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store}", **PLAIN)
     again = f"python -m tsd.sweep {asked.file}"
     if missing:
-        why = "Interrupted" if interrupted or not tally.lost else "Workers died"
-        console.print(
-            f"{why}: {number(missing)} trials have no row yet. The same command goes on: {again}", highlight=False
-        )
+        why = f"Workers died ({tally.reason})" if tally.lost else "Interrupted"
+        console.print(f"{why}: {number(missing)} trials have no row yet. The same command goes on: {again}", **PLAIN)
     if failed:
         why = f"python -m tsd.sweep failures {asked.file}"
-        console.print(f"{number(failed)} trials failed. Why: {why}   Again: {again} --mode retry", highlight=False)
+        console.print(f"{number(failed)} trials failed. Why: {why}   Again: {again} --mode retry", **PLAIN)
     if missing and not tally.lost:
         return INTERRUPTED
     return 1 if missing or failed else 0

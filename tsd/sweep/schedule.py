@@ -13,12 +13,12 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tsd.errors import ClusterError
-from tsd.sweep.pack import Pack, Wave
+from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need
 from tsd.sweep.spec import Resources
 from tsd.sweep.watch import Tally
@@ -75,26 +75,51 @@ class PackTrainable(tune.Trainable):
             report = self.worker.train_artefact(need.name, need.row)
         else:
             report = self.worker.work(wave.rows(wave.packs[number]))
-        told = {"pack_id": report.pack_id, "states": dict(report.states), "seconds": report.seconds}
-        return {"done": True, "report": told | {"errors": dict(report.errors)}}
+        return {"done": True, "report": asdict(report) | {"states": dict(report.states), "errors": dict(report.errors)}}
 
 
 class Listener(tune.Callback):
     """Passes on to the tally what Tune tells of its trials."""
 
-    def __init__(self, packs: Sequence[Pack], tally: Tally) -> None:
-        self.packs, self.tally = packs, tally
+    def __init__(self, jobs: Jobs, tally: Tally) -> None:
+        self.packs = jobs.wave.packs if jobs.wave else []
+        self.tally = tally
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.tally.started(self.packs[trial.config["job"]])
+        """A worker takes a job."""
+        if self.packs:
+            self.tally.started(self.packs[trial.config["job"]])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.tally.finished(self.packs[trial.config["job"]], Report(**result["report"]))
+        """A job is done."""
+        report = Report(**result["report"])
+        if self.packs:
+            self.tally.finished(self.packs[trial.config["job"]], report)
+        else:
+            self.tally.trained(report)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.tally.dropped(self.packs[trial.config["job"]])
+        """The last worker that tried has died."""
+        said = str(trial.get_error() or "").strip().splitlines()
+        if self.packs:
+            self.tally.dropped(self.packs[trial.config["job"]], said[-1] if said else "no reason given")
+
+
+class Refused(tune.Stopper):
+    """Ends a Tuner run whose store can take nothing more, instead of computing what cannot be kept."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No job is stopped by itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the run ends here."""
+        return bool(self.tally.refused)
 
 
 class Cluster:
@@ -122,20 +147,20 @@ class Cluster:
             self.close()
             raise ClusterError(_too_small(self.resources, total))
 
-    def train(self, needs: Sequence[Need], context: Context) -> None:
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
         """Train the artefacts that are missing, each in a Tune trial of its own."""
-        _fit(Jobs(context, None, needs), self.resources, [])
+        _fit(Jobs(context, None, needs), self.resources, tally)
 
     def run(self, wave: Wave, context: Context, tally: Tally) -> None:
         """Work every pack of the wave, and tell the tally."""
-        _fit(Jobs(context, wave), self.resources, [Listener(wave.packs, tally)])
+        _fit(Jobs(context, wave), self.resources, tally)
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
         ray.shutdown()
 
 
-def _fit(jobs: Jobs, resources: dict[str, float], callbacks: list[tune.Callback]) -> None:
+def _fit(jobs: Jobs, resources: dict[str, float], tally: Tally) -> None:
     """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once."""
     trainable = tune.with_parameters(PackTrainable, jobs=jobs)
     with _scratch() as folder:
@@ -147,7 +172,8 @@ def _fit(jobs: Jobs, resources: dict[str, float], callbacks: list[tune.Callback]
                 name=f"tsd-{uuid.uuid4().hex[:8]}",
                 storage_path=str(folder),
                 verbose=0,
-                callbacks=callbacks,
+                callbacks=[Listener(jobs, tally)],
+                stop=Refused(tally),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

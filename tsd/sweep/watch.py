@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -35,15 +36,21 @@ class Tally:
 
     Args:
         plan: what was to be done.
+        note: hears of every event, by kind and facts.
         clock: seconds from an arbitrary start.
+        reason: what the last worker that died said.
+        refused: why the store can give or take nothing more; the run ends where this is set.
     """
 
     plan: Plan
+    note: Callable[[str, dict[str, Any]], None] = lambda kind, facts: None
     clock: Callable[[], float] = time.monotonic
     states: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     running: dict[int, Pack] = field(default_factory=dict)
     lost: int = 0
+    reason: str = ""
+    refused: str = ""
     phase: str = "starting"
     begun: float = 0.0
     _work: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -54,19 +61,30 @@ class Tally:
     def started(self, pack: Pack) -> None:
         """A worker has taken `pack`."""
         self.running[pack.index] = pack
+        self.note("pack_started", {"pack": pack.index, "shape": pack.shape, "trials": pack.trials})
+
+    def trained(self, report: Report) -> None:
+        """An artefact is there, or the store refused it."""
+        self.refused = self.refused or report.refused
 
     def finished(self, pack: Pack, report: Report) -> None:
-        """`pack` is stored."""
+        """`pack` is stored, or the store refused it."""
         self.running.pop(pack.index, None)
+        self.note("pack_finished", {"pack": pack.index} | asdict(report))
+        if report.refused:
+            self.refused = self.refused or report.refused
+            return
         self.states.update(report.states)
         self.errors.update(report.errors)
         trials, seconds = self._work.get(pack.shape, (0, 0.0))
         self._work[pack.shape] = (trials + pack.trials, seconds + report.seconds)
 
-    def dropped(self, pack: Pack) -> None:
+    def dropped(self, pack: Pack, reason: str) -> None:
         """The worker of `pack` died once too often; its trials are planned again by the next run."""
         self.running.pop(pack.index, None)
+        self.note("pack_lost", {"pack": pack.index, "reason": reason})
         self.lost += pack.trials
+        self.reason = reason
 
     @property
     def stored(self) -> int:

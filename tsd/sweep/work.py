@@ -21,7 +21,7 @@ import pyarrow as pa
 
 import tsd
 from tsd.engine.rng import STREAMS, Streams
-from tsd.store import Store, schema
+from tsd.store import Store, StoreError, schema
 from tsd.studies import STUDIES
 from tsd.studies._base import Outcome, Shelf
 from tsd.sweep.columns import parameters
@@ -49,12 +49,21 @@ class Context:
 
 @dataclass(frozen=True)
 class Report:
-    """What the driver hears of a pack: counts by state, never rows."""
+    """What the driver hears of a pack: counts, never rows.
+
+    Args:
+        pack_id: names the pack.
+        states: trials by state.
+        seconds: time of the pack.
+        errors: failed trials by type of error.
+        refused: why the store could not give or take what the pack needs; empty where all went well.
+    """
 
     pack_id: str
     states: Mapping[str, int]
     seconds: float
     errors: Mapping[str, int]
+    refused: str = ""
 
 
 class Worker:
@@ -67,18 +76,27 @@ class Worker:
         self.shelf = StoreShelf(self.study, context.study, self.store)
 
     def train_artefact(self, name: str, row: Mapping[str, Any]) -> Report:
-        """Train the artefact `name` that the trial in `row` needs, unless it is there. What raises here is told to each
-        trial that needs it, in its own row."""
+        """Train the artefact `name` that the trial in `row` needs, unless it is there. An error of its training is told
+        by the trials that need it, each in its own row."""
         started = time.perf_counter()
         artefact = next(a for a in self.study.ARTEFACTS if a.name == name)
+        refused = ""
         try:
             self.shelf.get(artefact, self._trial(row), _streams(row))
-        except Exception as error:
-            return Report(name, {}, time.perf_counter() - started, {type(error).__name__: 1})
-        return Report(name, {}, time.perf_counter() - started, {})
+        except StoreError as error:
+            refused = str(error)
+        except Exception:
+            pass  # It comes again where a trial asks for the artefact, and is kept there.
+        return Report(name, {}, time.perf_counter() - started, {}, refused)
 
     def work(self, rows: pa.Table) -> Report:
         """Run the trials of one pack and write its part."""
+        try:
+            return self._work(rows)
+        except StoreError as error:
+            return Report("", {}, 0.0, {}, str(error))
+
+    def _work(self, rows: pa.Table) -> Report:
         started, clock = datetime.now(UTC), time.perf_counter()
         records = rows.to_pylist()
         trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
@@ -131,6 +149,8 @@ def _outcomes(
 
     try:
         return run_pack(study, trials, seeds, shelf, device)
+    except StoreError:
+        raise
     except Exception as error:
         if len(trials) == 1:
             return [Outcome("failed", error_type=type(error).__name__, error=traceback.format_exc())]

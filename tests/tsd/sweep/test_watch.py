@@ -28,7 +28,7 @@ def tally(shapes=((100, 10, None), (10, 10, None)), slots=2):
         sweep=SimpleNamespace(name="example"),
     )
     clock = Clock()
-    return Tally(plan, clock), clock
+    return Tally(plan, clock=clock), clock
 
 
 def finish(one, index, shape, trials, seconds, **states):
@@ -42,7 +42,7 @@ def test_counts_add_up_to_the_trials_asked_for():
     finish(one, 0, 0, 10, 5.0, done=7, diverged=2, failed=1)
     one.started(Pack(1, 0, 10, 10))
     one.started(Pack(2, 0, 20, 10))
-    one.dropped(Pack(2, 0, 20, 10))
+    one.dropped(Pack(2, 0, 20, 10), "killed")
     line = headline(one)
     assert "10 / 110 trials" in line and "running 10" in line and "waiting 80" in line
     assert "diverged 2" in line and "failed 1" in line and "lost 10" in line
@@ -70,6 +70,14 @@ def test_a_finished_sweep_has_no_time_left():
     finish(one, 0, 0, 2, 3.0)
     finish(one, 1, 0, 2, 3.0)
     assert one.remaining() == 0 and one.stored == 4
+
+
+def test_a_pack_that_the_store_refuses_is_not_counted_and_its_reason_is_kept():
+    one, _ = tally()
+    pack = Pack(0, 0, 0, 10)
+    one.started(pack)
+    one.finished(pack, Report("", {}, 0.0, {}, "The disk is full."))
+    assert one.stored == 0 and not one.running and one.refused == "The disk is full."
 
 
 def test_the_rate_is_trials_a_minute():
