@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -187,10 +188,10 @@ def methods(*, as_json: Json = False) -> int:
     return 0
 
 
-def main() -> int:
-    """Entry point: exit code 0 all stored, 1 some failed, 2 bad input, 3 no cluster."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line, by default this process's: exit code 0 all stored, 1 some failed, 2 bad input, 3 no cluster."""
     try:
-        code = app(exit_on_error=False, print_error=True, result_action="return_value")
+        code = app(words, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         return UserError.exit_code
     except UserError as error:

@@ -75,7 +75,7 @@ class PackTrainable(tune.Trainable):
             report = self.worker.train_artefact(need.name, need.row)
         else:
             report = self.worker.work(wave.rows(wave.packs[number]))
-        return {"done": True, "report": asdict(report) | {"states": dict(report.states), "errors": dict(report.errors)}}
+        return {"done": True, "report": asdict(report)}
 
 
 class Listener(tune.Callback):

@@ -118,7 +118,7 @@ class Worker:
         table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
         self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
-        return Report(pack, Counter(o.state for o in outcomes), seconds, failures)
+        return Report(pack, dict(Counter(o.state for o in outcomes)), seconds, dict(failures))
 
     def _trial(self, row: Mapping[str, Any]) -> Any:
         return self.study.Trial.of({k: v for k, v in row.items() if v is not None})
