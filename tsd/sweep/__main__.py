@@ -21,6 +21,7 @@ app = App(
     help_format="plaintext",
 )
 
+File = Annotated[Path, Parameter(help="A sweep file.")]
 Results = Annotated[str, Parameter(help="Folder or URI (s3://…) under which each sweep has its own folder.")]
 Overrides = Annotated[
     tuple[str, ...],
@@ -39,7 +40,7 @@ Mode = Annotated[
 @app.default
 @app.command
 def run(
-    file: Path,
+    file: File,
     /,
     *,
     results: Results = "results",
@@ -69,7 +70,7 @@ def run(
 
 @app.command
 def plan(
-    file: Path,
+    file: File,
     /,
     *,
     results: Results = "results",
@@ -97,7 +98,7 @@ def plan(
 
 
 @app.command
-def status(file: Path, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
+def status(file: File, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
     """How far a sweep is, also while it runs elsewhere."""
     from tsd.sweep import pack
     from tsd.sweep.run import Asked
@@ -117,7 +118,7 @@ def status(file: Path, /, *, results: Results = "results", overrides: Overrides 
 
 @app.command
 def failures(
-    file: Path,
+    file: File,
     /,
     *,
     results: Results = "results",
@@ -136,7 +137,7 @@ def failures(
 
 @app.command
 def show(
-    file: Path,
+    file: File,
     /,
     *,
     results: Results = "results",
@@ -155,7 +156,7 @@ def show(
 
 
 @app.command
-def check(file: Path, /, *, results: Results = "results", overrides: Overrides = (), repair: bool = False) -> int:
+def check(file: File, /, *, results: Results = "results", overrides: Overrides = (), repair: bool = False) -> int:
     """Verify every part and artefact of a sweep; --repair moves damaged ones aside, so that they are made again."""
     from tsd.sweep.look import store_of
 
@@ -165,7 +166,7 @@ def check(file: Path, /, *, results: Results = "results", overrides: Overrides =
 
 
 @app.command
-def compact(file: Path, /, *, results: Results = "results", overrides: Overrides = ()) -> int:
+def compact(file: File, /, *, results: Results = "results", overrides: Overrides = ()) -> int:
     """Merge the parts of a sweep into few large files, safely also while it runs."""
     from tsd.sweep.look import store_of
 
