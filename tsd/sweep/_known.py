@@ -50,9 +50,8 @@ class Known:
         """The problem of a field that nobody has."""
         named = "".join(f" nor `{member}`" for members in self.members.values() for member in members)
         who = f"Neither `{self.study}`{named} has a" if named else f"`{self.study}` has no"
-        near = nearest(
-            name, [*self.names(), *(KEYS if node.key.rank else ())]
-        )  # `--set sedes=2` may have meant `seeds`.
+        keys = KEYS if node.key.rank else ()  # `--set sedes=2` may have meant `seeds`.
+        near = nearest(name, [*self.names(), *keys])
         hint = self._elsewhere(name) or near or f"\nThe fields are {listed(self.names())}."
         return node.misnamed(f"{who} field `{shorten(name)}`.{hint}")
 

@@ -120,22 +120,24 @@ def _zip(node: Node, known: Known, problems: Problems) -> dict[str, Values]:
 
 def read_when(node: Node, known: Known, problems: Problems) -> tuple[When, ...]:
     """Axes that exist only where a condition holds."""
-    rules = []
-    for entry in sequence(node, problems, "rules"):
-        given = mapping(entry, problems, ("if", "axes"))
-        for key in ("if", "axes"):
-            if key not in given and (isinstance(entry.value, dict) or entry.value is None):
-                problems.append(entry.problem(f"This rule has no `{key}`; expected {{if: CONDITION, axes: {{…}}}}."))
-        condition = read_condition(given["if"], problems) if "if" in given else ""
-        axes = read_axes(given["axes"], known, problems) if "axes" in given else {}
-        if "axes" in given and given["axes"].value in (None, {}):
-            problems.append(given["axes"].problem("This rule has no axis."))
-        for name in axes:
-            if name in known.families:
-                text = f"`{name}` decides which fields a trial has; it may stand under `fixed`, `axes` and `zip` only."
-                problems.append(mapping(given["axes"], problems)[name].misnamed(text))
-        rules.append(When(condition, axes))
-    return tuple(rules)
+    return tuple(_rule(entry, known, problems) for entry in sequence(node, problems, "rules"))
+
+
+def _rule(node: Node, known: Known, problems: Problems) -> When:
+    given = mapping(node, problems, ("if", "axes"))
+    missing = [key for key in ("if", "axes") if key not in given]
+    if missing and isinstance(node.value, dict | None):
+        problems.append(node.problem(f"This rule has no {listed(missing)}; expected {{if: CONDITION, axes: {{…}}}}."))
+    condition = read_condition(given["if"], problems) if "if" in given else ""
+    if "axes" not in given:
+        return When(condition, {})
+    for name, entry in mapping(given["axes"], []).items():
+        if name in known.families:
+            text = f"`{name}` decides which fields a trial has; it may stand under `fixed`, `axes` and `zip` only."
+            problems.append(entry.misnamed(text))
+    if given["axes"].value in (None, {}):
+        problems.append(given["axes"].problem("This rule has no axis."))
+    return When(condition, read_axes(given["axes"], known, problems))
 
 
 def read_excludes(node: Node, problems: Problems) -> tuple[str, ...]:
@@ -147,9 +149,8 @@ def read_condition(node: Node, problems: Problems) -> str:
     """The text of a condition; what it says is checked when all columns are known."""
     if isinstance(node.value, str) and node.value.strip():
         return node.value
-    problems.append(
-        node.problem(f'Found {node.found()}, expected an SQL condition, such as "student_width < teacher_width".')
-    )
+    example = '"student_width < teacher_width"'
+    problems.append(node.problem(f"Found {node.found()}, expected an SQL condition, such as {example}."))
     return ""
 
 
@@ -201,11 +202,9 @@ def _is_field(node: Node, name: str, known: Known, problems: Problems) -> bool:
 def _axis(node: Node, name: str, known: Known, problems: Problems) -> Values:
     """The values of one axis, () where one of them is wrong."""
     found = _axes.values(node)
-    exists = _is_field(node, name, known, problems)
     if isinstance(found, Problem):
         problems.append(found)
-        return ()
-    if not exists:
+    if not _is_field(node, name, known, problems) or isinstance(found, Problem):
         return ()
     if isinstance(node.value, dict) and (text := _between(found, name, known)):
         problems.append(found[0].problem(text))

@@ -13,7 +13,6 @@ import yaml
 
 from tsd.sweep.problems import Place, Problem, SweepFileError, shorten
 
-MOST_CHARACTERS = 1_000_000
 TAG = "tag:yaml.org,2002:"
 CORE = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -43,8 +42,6 @@ def compose(text: str, start: Place, path: str) -> yaml.Node | None:
     def fail(place: Place, said: str) -> SweepFileError:
         return SweepFileError([Problem(place, path, said)])
 
-    if len(text) > MOST_CHARACTERS:
-        raise fail(start, f"This has {len(text):,} characters; a sweep file is a page of text.")
     loader: _Loader | None = None
     try:
         loader = _Loader(text)

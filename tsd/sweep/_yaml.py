@@ -179,9 +179,9 @@ def _word(kind: str, text: str) -> bool | None:
 
 
 def _number(text: str) -> int | float:
-    """YAML's spelling → Python's. Whole numbers of more than 300 digits become floats, most of them infinite."""
+    """YAML's spelling → Python's. Very long whole numbers become floats, most of them infinite."""
     if text.startswith(("0o", "0x")):
-        return int(text, 0) if len(text) <= 300 else float("inf")
+        return int(text, 0) if len(text) <= 200 else float("inf")
     if re.fullmatch(r"[-+]?[0-9]{1,300}", text):
         return int(text)
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))

@@ -19,18 +19,8 @@ from tsd.sweep.problems import listed, nearest, shorten
 
 MOST_CHARACTERS = 10_000
 
-_KINDS = {
-    "BETWEEN",
-    "CASE",
-    "CAST",
-    "COLUMN_REF",
-    "COMPARISON",
-    "CONJUNCTION",
-    "CONSTANT",
-    "FUNCTION",
-    "OPERATOR",
-    "TYPE",
-}
+_KINDS = {"BETWEEN", "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION"}
+_KINDS |= {"OPERATOR", "TYPE"}
 _OPERATORS = {"COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_NOT", "OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
 _OPERATORS |= {"OPERATOR_COALESCE", "OPERATOR_NULLIF", "OPERATOR_CAST", "OPERATOR_TRY"}
 _FUNCTIONS = {"abs", "ceil", "ceiling", "floor", "round", "trunc", "sign", "mod", "isnan", "isinf", "isfinite"}
@@ -188,9 +178,8 @@ def _bind(tree: dict[str, Any], text: str, columns: Mapping[str, str], connectio
 def _misfit(tree: dict[str, Any], columns: Mapping[str, str]) -> str:
     used = {node["column_names"][-1].lower() for node in _nodes(tree) if node["class"] == "COLUMN_REF"}
     types = ", ".join(f"`{name}` is {_word(kind)}" for name, kind in columns.items() if name.lower() in used)
-    return (
-        f"compares text with a number: {types}.\nText goes in single quotes; TRY_CAST(… AS DOUBLE) makes it a number."
-    )
+    hint = "Text goes in single quotes; TRY_CAST(… AS DOUBLE) makes it a number."
+    return f"compares text with a number: {types}.\n{hint}"
 
 
 def _word(kind: str) -> str:

@@ -32,6 +32,7 @@ from tsd.sweep.problems import Place, Problem, SweepFileError, listed, nearest
 
 __all__ = ["Resources", "Sweep", "SweepFileError", "When", "load"]
 
+MOST_BYTES = 1_000_000
 SQL_TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
@@ -109,10 +110,8 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
     root, wrong = _overrides.apply(root, overrides)
     problems += wrong
     if not isinstance(root.value, dict):
-        empty = (
-            "The file is empty, expected" if root.value is None else f"Found {root.found()}, expected a mapping with"
-        )
-        raise SweepFileError([*problems, root.problem(f"{empty} the keys {listed(KEYS)}.")])
+        found = "The file is empty" if root.value is None else f"Found {root.found()}"
+        raise SweepFileError([*problems, root.problem(f"{found}, expected a mapping of the keys {listed(KEYS)}.")])
     sweep = _read(root.value, root, path, studies, problems)
     if sweep is None or problems:
         raise SweepFileError(problems)
@@ -179,7 +178,8 @@ def _text(path: Path) -> str:
         return SweepFileError([Problem(Place(0, line, column, _yaml.clean(str(path))), "", text)])
 
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except IsADirectoryError:
         raise fail("This is a folder, expected a sweep file.") from None
     except FileNotFoundError:
@@ -187,6 +187,8 @@ def _text(path: Path) -> str:
         raise fail(f"There is no such file.{nearest(str(path), beside)}") from None
     except (OSError, ValueError) as error:
         raise fail(f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if len(data) > MOST_BYTES:
+        raise fail("The file is larger than a megabyte; a sweep file is a page of text.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

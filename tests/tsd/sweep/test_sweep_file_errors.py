@@ -112,6 +112,14 @@ FILES = {
         fixed: {width: 0, lr: 0, l2: -1e-9, layer: spektral, teacher_width: 99999999999999999999}
         axes: {shift: [1, .inf, -.INF, .nan, 1e999]}
         """,
+    "numbers_beyond_all_floats": f"""
+        name: x
+        study: plain
+        fixed: {{shift: 0x{"f" * 290}, width: {"9" * 290}}}
+        axes: {{lr: {{linspace: [1, 0o{"7" * 290}, 3]}}, l2: [1, 0x{"f" * 198}], teacher_width: [1, {"9" * 5000}]}}
+        seeds: 0x{"f" * 290}
+        resources: {{cpu: 0x{"f" * 290}}}
+        """,
     "true_is_no_number": "name: x\nstudy: plain\nfixed: {lr: true, width: false, nesterov: 1}\n",
     "axes_that_are_no_lists": """
         name: x
