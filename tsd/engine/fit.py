@@ -30,7 +30,7 @@ Penalties = Callable[[Any], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Task:
+class _Task:
     """What is minimised and what is watched; the functions of a study that `fit` takes."""
 
     loss: Loss
@@ -95,13 +95,13 @@ def fit(
                 [ready[i] for i in members],
                 [trials[i] for i in members],
                 [seeds[i] for i in members],
-                Task(loss, penalties, trace),
+                _Task(loss, penalties, trace),
                 way,
             )[: len(part)]
     return fits
 
 
-def _train(starts: list[Start], trials: list[Any], seeds: list[Streams], task: Task, way: str) -> list[Fit]:
+def _train(starts: list[Start], trials: list[Any], seeds: list[Streams], task: _Task, way: str) -> list[Fit]:
     """One stack, from its starts to its ends."""
     settings = trials[0]
     stack = Stack.of(starts)

@@ -79,9 +79,11 @@ def placed(starts: Sequence[Start], device: torch.device, dtype: torch.dtype) ->
             return {name: move(entry, cast) for name, entry in value.items()}
         if not isinstance(value, Tensor):
             return value
-        target = dtype if cast and value.is_floating_point() else value.dtype
-        # The original is kept beside the copy: its id must not be given to another tensor meanwhile.
-        return moved.setdefault((id(value), cast), (value, value.to(device, target)))[1]
+        key = id(value), cast and value.is_floating_point()
+        if key not in moved:
+            # The original is kept beside its copy: while it lives, no other tensor can get its id.
+            moved[key] = value, value.to(device, dtype if key[1] else value.dtype)
+        return moved[key][1]
 
     return [
         replace(
