@@ -1,7 +1,7 @@
 """Rows → cells: every combination of some axes, with the mean and the spread of a value over its seeds.
 
-The repetition is a combination of seeds. Where other parameters vary inside a cell, their values are averaged seed by seed
-first and named in `Cells.pooled`, so that no interval counts one seed twice.
+The repetition is a combination of seeds. Where other parameters vary inside a cell, they are averaged seed by seed, so
+that no interval counts a seed twice, and only over seeds that have all of them, so that like is compared with like.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.rows import Rows, quoted
+from analysis.rows import Rows, literal, quoted
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Cells:
     """What rows say about a value.
 
     Args:
-        frame: a row for each combination of the axes that occurs: the axes, `n` seeds with a value, their `mean` and `sd`
-            (NaN where n < 2), and how many trials are `diverged` or `failed`.
+        frame: a row for each combination of the axes that occurs: the axes, `n` seeds with a value, their `mean` and
+            `sd` (NaN where n < 2), and how many trials are `diverged` or `failed`.
         axes, value: the columns' names.
         pooled: parameters that vary inside a cell.
         streams: number of seeds of each random stream that has more than one.
@@ -57,29 +57,35 @@ class Cells:
 
 
 def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
-    """Aggregate `value` over everything but `axes`. Raises AnalysisError where a column is unknown or not a number."""
+    """Aggregate `value` over all but `axes`. Raises AnalysisError where a column is unknown or not a number."""
     rows.require(*axes)
     rows.require_number(value)
+    pooled, keys = _pooled(rows, axes), _list(axes)
     means = rows.sql(
-        f"WITH repetitions AS ({_repetitions(rows, axes, value)}) "
-        f"SELECT {_list(axes)}, count(*) AS n, avg(v) AS mean, stddev_samp(v) AS sd FROM repetitions GROUP BY {_list(axes)}"
+        f"SELECT {keys}, count(*) AS n, avg(v) AS mean, stddev_samp(v) AS sd "
+        f"FROM ({_repetitions(rows, axes, value, pooled)}) GROUP BY {keys}"
     )
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
-    frame = _join(means, _states(rows, placed), placed)
-    return Cells(
-        frame.sort_values(list(axes), ignore_index=True),
-        tuple(axes),
-        value,
-        _totals(rows, placed, value),
-        _pooled(rows, axes),
-        _streams(rows),
+    frame = _join(means, _states(rows, placed), placed).sort_values(list(axes), ignore_index=True)
+    return Cells(frame, tuple(axes), value, _totals(rows, placed, value), pooled, _streams(rows))
+
+
+def seed_means(rows: Rows, cells: Cells) -> pd.DataFrame:
+    """The repetitions behind the cells: a row for each cell and combination of seeds, `v` the mean of the value."""
+    return rows.sql(f"{_repetitions(rows, cells.axes, cells.value, cells.pooled)} ORDER BY ALL")
+
+
+def paired(rows: Rows, cells: Cells, target: object) -> pd.DataFrame:
+    """Each cell minus the one whose first axis is `target`: `n` seeds in common, `mean` and `sd` of the differences."""
+    each = _list([*cells.axes[1:], *rows.seeds()])
+    keys = _list(cells.axes)
+    return rows.sql(
+        f"WITH repetitions AS ({_repetitions(rows, cells.axes, cells.value, cells.pooled)}) "
+        f"SELECT {keys}, count(*) AS n, avg(a.v - b.v) AS mean, stddev_samp(a.v - b.v) AS sd FROM repetitions a "
+        f"JOIN (SELECT {each}, v FROM repetitions WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
+        f"GROUP BY {keys}"
     )
-
-
-def seed_means(rows: Rows, axes: Sequence[str], value: str) -> pd.DataFrame:
-    """The repetitions behind the cells: one row for each cell and combination of seeds, `v` the mean of the value."""
-    return rows.sql(f"{_repetitions(rows, axes, value)} ORDER BY ALL")
 
 
 def _list(names: Sequence[str]) -> str:
@@ -94,19 +100,19 @@ def _finite(value: str) -> str:
     return f"state = 'done' AND isfinite(CAST({quoted(value)} AS DOUBLE))"
 
 
-def _repetitions(rows: Rows, axes: Sequence[str], value: str) -> str:
+def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[str]) -> str:
     keys = _list([*axes, *rows.seeds()])
+    whole = f" QUALIFY count(*) = max(count(*)) OVER (PARTITION BY {_list(axes)})" if pooled else ""
     return (
         f"SELECT {keys}, avg(CAST({quoted(value)} AS DOUBLE)) AS v FROM rows "
-        f"WHERE {_finite(value)} AND {_applies(axes)} GROUP BY {keys}"
+        f"WHERE {_finite(value)} AND {_applies(axes)} GROUP BY {keys}{whole}"
     )
 
 
 def _states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
     counts = ", ".join(f"count(*) FILTER (state = '{s}') AS {s}" for s in ("diverged", "failed"))
-    grouping = f"{_list(axes)}, " if axes else ""
     grouped = f"GROUP BY {_list(axes)}" if axes else ""
-    return rows.sql(f"SELECT {grouping}{counts} FROM rows WHERE {_applies(axes)} {grouped}")
+    return rows.sql(f"SELECT {', '.join([*map(quoted, axes), counts])} FROM rows WHERE {_applies(axes)} {grouped}")
 
 
 def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFrame:
@@ -118,12 +124,12 @@ def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFr
 def _totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
     each = "DISTINCT trial_id" if rows.step else "*"
     found = rows.sql(
-        f"SELECT count({each}) AS trials, "
-        f"count({each}) FILTER (state = 'diverged') AS diverged, count({each}) FILTER (state = 'failed') AS failed, "
+        f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
+        f"count({each}) FILTER (state = 'failed') AS failed, "
         f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(value)}, false)) AS valueless, "
         f"count({each}) FILTER (NOT ({_applies(axes)})) AS placeless FROM rows"
     )
-    return Totals(**{name: int(count) for name, count in found.iloc[0].items()})
+    return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
 
 
 def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
@@ -133,13 +139,14 @@ def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
     spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in others)
     varies = ", ".join(f"bool_or({quoted(p)}) AS {quoted(p)}" for p in others)
     within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {_applies(axes)} GROUP BY {_list(axes)}"
-    found = rows.sql(f"SELECT {varies} FROM ({within})").iloc[0]
-    return tuple(p for p in others if found[p] is True or found[p] == True)  # noqa: E712
+    found = rows.sql(f"SELECT {varies} FROM ({within})").fillna(False).iloc[0]
+    return tuple(p for p in others if found[p])
 
 
 def _streams(rows: Rows) -> dict[str, int]:
     names = [s for s in rows.seeds() if s.startswith("seed_")]
     if not names:
         return {}
-    found = rows.sql("SELECT " + ", ".join(f"count(DISTINCT {s}) AS {s.removeprefix('seed_')}" for s in names) + " FROM rows")
-    return {name: int(count) for name, count in found.iloc[0].items() if count > 1}
+    counts = ", ".join(f"count(DISTINCT {s}) AS {s.removeprefix('seed_')}" for s in names)
+    found = rows.sql(f"SELECT {counts} FROM rows").iloc[0]
+    return {str(name): int(count) for name, count in found.items() if count > 1}

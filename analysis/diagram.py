@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,32 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 1_000_000
 MOST_PANELS = 24
+ACROSS = 3
+"""Panels side by side."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a phase diagram is to show: the columns of its axes, colour and panels, their scales, a level to mark."""
+
+    x: str
+    y: str
+    value: str
+    by: str | None = None
+    log_x: bool = False
+    log_y: bool = False
+    log_value: bool = False
+    threshold: float | None = None
+
+    def check(self) -> None:
+        """Raise AnalysisError where two axes are one column, or the level has no place among the values."""
+        if len({self.x, self.y, self.by}) < 3:  # None counts as one
+            asked = f"--x {self.x} --y {self.y}" + (f" --by {self.by}" if self.by else "")
+            raise AnalysisError(f"{asked}: each needs a column of its own.")
+        if self.log_value and self.threshold is not None and self.threshold <= 0:
+            raise AnalysisError(
+                f"--threshold {self.threshold:g} has no logarithm; take a positive one, or leave --log-value out."
+            )
 
 
 @dataclass(frozen=True)
@@ -29,39 +55,27 @@ class Diagram:
     """A value over two axes, in one or more panels.
 
     Args:
+        view: what was asked for.
         cells: the aggregated rows behind it.
         panels: a plane for each panel, by its title; "" where there is one panel.
         norm: the scale of colours that all panels share.
         label: what the colours show, with unit.
-        threshold: level whose line is drawn.
-        line: what the line is called.
     """
 
+    view: View
     cells: Cells
     panels: Mapping[str, Plane]
     norm: Normalize
     label: str
-    threshold: float | None
-    line: str
 
     @classmethod
-    def of(
-        cls, rows: Rows, x: str, y: str, value: str, by: str | None,
-        log_x: bool, log_y: bool, log_value: bool, threshold: float | None,
-    ) -> Diagram:  # fmt: skip
+    def of(cls, rows: Rows, view: View) -> Diagram:
         """Aggregate rows into a diagram. Raises AnalysisError where the columns do not make one."""
-        if len({x, y, by}) < 3:
-            raise AnalysisError(f"Each axis needs a column of its own, but --x is `{x}`, --y is `{y}` and --by is `{by}`.")
-        cells = gather(rows, [name for name in (x, y, by) if name], value)
-        sides = Axis.of(rows, x, log_x), Axis.of(rows, y, log_y)
-        panels = dict(_panels(cells, rows, *sides, by))
-        norm = heatmap.norm_of(np.stack([plane.mean for plane in panels.values()]), log_value, value)
-        if log_value and threshold is not None and threshold <= 0:
-            raise AnalysisError(f"--threshold {threshold:g} lies on no logarithmic scale; leave --log-value out or take one > 0.")
-        line = "" if threshold is None else f"{style.label(value)} = {threshold:g}"
-        if threshold is not None and not any(plane.boundary(threshold, log_value) for plane in panels.values()):
-            line += " (never crossed)"
-        return cls(cells, panels, norm, style.label(value, rows.unit(value)), threshold, line)
+        view.check()
+        cells = gather(rows, [name for name in (view.x, view.y, view.by) if name], view.value)
+        panels = _panels(cells, rows, view)
+        norm = heatmap.norm_of(np.stack([plane.mean for plane in panels.values()]), view.log_value, view.value)
+        return cls(view, cells, panels, norm, style.label(view.value, rows.unit(view.value)))
 
     def missing(self) -> int:
         """Cells in which no trial ran."""
@@ -70,44 +84,48 @@ class Diagram:
     def draw(self, axes: Axes) -> None:
         """The one panel with colour bar and legend, on axes of the caller's own."""
         [plane] = self.panels.values()
-        mesh = heatmap.draw(axes, plane, self.norm, self.threshold)
+        mesh = heatmap.draw(axes, plane, self.norm, self.view.threshold)
         heatmap.colour_bar(mesh, [axes], self.label)
-        handles = self._handles()
+        handles = self._legend()
         if handles:
             axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(handles)))
 
     def page(self, width: str | None = None) -> Figure:
         """A figure of its own with every panel, sized for one or two columns of a paper."""
-        columns = min(len(self.panels), 3)
-        inches = style.WIDTH[width or ("one" if columns == 1 else "two")]
+        columns = min(len(self.panels), ACROSS)
         lines = -(-len(self.panels) // columns)
-        sides = next(iter(self.panels.values()))
-        figure = style.new_figure(inches, lines * sides.y.height(0.74 * (inches - 0.9) / columns) + 0.5)
-        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        used, spare = axes.flat[: len(self.panels)], axes.flat[len(self.panels) :]
-        for i, (place, (title, plane)) in enumerate(zip(used, self.panels.items(), strict=True)):
-            mesh = heatmap.draw(place, plane, self.norm, self.threshold)
+        inches = style.WIDTH[width or ("one" if columns == 1 else "two")]
+        figure = style.new_figure(inches, 0.5 + lines * self._height((inches - 0.9) / columns))
+        places = [figure.add_subplot(lines, columns, i + 1) for i in range(len(self.panels))]
+        for i, (place, (title, plane)) in enumerate(zip(places, self.panels.items(), strict=True)):
+            mesh = heatmap.draw(place, plane, self.norm, self.view.threshold)
             place.set_title(title)
-            style.label_edges(place, left=i % columns == 0, bottom=i + columns >= len(used))
-        for place in spare:
-            place.remove()
-        heatmap.colour_bar(mesh, list(used), self.label)
-        handles = self._handles()
-        if handles:
-            style.legend_above(figure, handles)
+            style.label_edges(place, left=i % columns == 0, bottom=i + columns >= len(places))
+        heatmap.colour_bar(mesh, places, self.label)
+        style.legend_above(figure, self._legend())
         return figure
 
-    def _handles(self) -> list[Any]:
-        return heatmap.legend(list(self.panels.values()), self.line)
+    def _height(self, width: float) -> float:
+        """Inches for a panel: in proportion to its width for numbers, a line for each category."""
+        y = next(iter(self.panels.values())).y
+        return 0.74 * width if y.numeric else float(np.clip(0.6 + 0.16 * len(y.values), 1, 8))
+
+    def _legend(self) -> list[Any]:
+        level, planes = self.view.threshold, list(self.panels.values())
+        if level is None:
+            return heatmap.legend(planes, "")
+        crossed = any(plane.boundary(level, self.view.log_value) for plane in planes)
+        line = f"{style.label(self.view.value)} = {level:g}"
+        return heatmap.legend(planes, line if crossed else f"{line} (never crossed)")
 
 
-def _panels(cells: Cells, rows: Rows, x: Axis, y: Axis, by: str | None) -> Iterator[tuple[str, Plane]]:
-    panels = rows.values(by) if by else [None]
-    if len(x.values) * len(y.values) * len(panels) > MOST_CELLS or len(panels) > MOST_PANELS:
-        raise AnalysisError(
-            f"`{x.name}` has {len(x.values)} values, `{y.name}` {len(y.values)}{f' and `{by}` {len(panels)}' if by else ''}: "
-            f"too many to see.\nChoose some with --where, or other axes."
-        )
-    for panel in panels:
-        frame = cells.frame if by is None else cells.frame[cells.frame[by] == panel]
-        yield ("" if by is None else f"{style.label(by)}: {style.plain(str(panel))}"), Plane.of(frame, x, y, rows.step)
+def _panels(cells: Cells, rows: Rows, view: View) -> dict[str, Plane]:
+    x, y, by = Axis.of(rows, view.x, view.log_x), Axis.of(rows, view.y, view.log_y), view.by
+    sizes = {a.name: len(a.values) for a in (x, y)} | ({by: len(rows.values(by))} if by else {})
+    if np.prod(list(sizes.values())) > MOST_CELLS or (by and sizes[by] > MOST_PANELS):
+        counts = ", ".join(f"`{name}` {count}" for name, count in sizes.items())
+        raise AnalysisError(f"Too many values to see: {counts}.\nChoose some with --where, or take other axes.")
+    if by is None:
+        return {"": Plane.of(cells.frame, x, y, rows.step)}
+    frames = {value: cells.frame[cells.frame[by] == value] for value in rows.values(by)}
+    return {f"{style.label(by)}: {style.plain(str(v))}": Plane.of(f, x, y, rows.step) for v, f in frames.items()}

@@ -1,9 +1,10 @@
-"""The files that a verb is asked for: checked before the work, written after it."""
+"""The files that a verb is asked for: checked before the work, then written whole or not at all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from analysis.provenance import Provenance
 
 FIGURES = (".png", ".pdf")
+TABLES = (".md", ".csv", ".tex", ".html")
+ANSWERS = (".csv", ".json", ".md", ".parquet")
 
 
 def checked(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
@@ -25,18 +28,23 @@ def checked(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise _unwritable(path, problem) from None
-        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise AnalysisError(f"-o {path} cannot be written here.\nGive a file in a folder of your own.")
+            raise _unwritable(path, f"{problem.strerror}: {problem.filename}") from None
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise _unwritable(path, "Is a directory" if path.is_dir() else "Permission denied")
     return list(paths)
 
 
-def write(path: Path, text: str) -> None:
-    """Write UTF-8 text and say so."""
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which takes the place of `path` when all went well. Says so on standard output."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.write_text(text, encoding="utf-8")
+        yield temporary
+        temporary.replace(path)
     except OSError as problem:
-        raise _unwritable(path, problem) from None
+        raise _unwritable(path, problem.strerror) from None
+    finally:
+        temporary.unlink(missing_ok=True)
     print(f"wrote {path}")
 
 
@@ -46,11 +54,8 @@ def publish(figure: Figure, provenance: Provenance, paths: Sequence[Path]) -> No
 
     footer(figure, provenance.text())
     for path in paths:
-        try:
-            figure.savefig(path, metadata=_metadata(path, provenance))
-        except OSError as problem:
-            raise _unwritable(path, problem) from None
-        print(f"wrote {path}")
+        with written(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], metadata=_metadata(path, provenance))
 
 
 def _metadata(path: Path, provenance: Provenance) -> dict[str, str | None]:
@@ -60,5 +65,5 @@ def _metadata(path: Path, provenance: Provenance) -> dict[str, str | None]:
     return {"Title": path.stem, "Subject": text, "Keywords": facts, "Creator": "tsd analysis", "CreationDate": None}
 
 
-def _unwritable(path: Path, problem: OSError) -> AnalysisError:
-    return AnalysisError(f"-o {path} cannot be written: {problem.strerror}.")
+def _unwritable(path: Path, why: str | None) -> AnalysisError:
+    return AnalysisError(f"-o {path} cannot be written: {why}. Nothing was changed there; choose another place.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import duckdb
 
 from analysis.errors import AnalysisError, unknown
 from analysis.rows import Rows, Source, quoted
+from analysis.where import chosen, count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +23,8 @@ def load(path: str | Path, where: str | None = None, curve: str | None = None) -
     Args:
         path: `results/<sweep>` or a URI such as `s3://bucket/<sweep>`.
         where: an SQL condition on the trials' columns, such as "layer = 'spectral' and lr < 1e-2".
-        curve: name of a curve metric; then a row is one step of one trial, with the columns `step` (or the metric's own name
-            for it) and the metric. Trials that did not finish keep one row without a step.
+        curve: name of a curve metric; then a row is one step of one trial, with the metric and `step`, or the metric's
+            own name for it. Trials that did not finish keep one row without a step.
     Returns:
         One row a trial. The figures of `analysis.figures` find units and provenance in `.attrs`.
     Raises:
@@ -32,8 +32,10 @@ def load(path: str | Path, where: str | None = None, curve: str | None = None) -
     """
     results = Results.open(path)
     rows = results.rows(where) if curve is None else results.steps(curve, where)
-    frame = rows.relation.order(", ".join(["trial_id", *([quoted(rows.step)] if rows.step else [])])).df()
-    frame.attrs["tsd"] = {"fields": rows.fields, "orders": rows.orders, "source": asdict(rows.source), "step": rows.step}
+    order = ["trial_id", *([quoted(rows.step)] if rows.step else [])]
+    frame = rows.relation.order(", ".join(order)).to_arrow_table().to_pandas()
+    known = {"fields": rows.fields, "orders": rows.orders, "source": asdict(rows.source), "step": rows.step}
+    frame.attrs["tsd"] = known
     return frame
 
 
@@ -57,12 +59,15 @@ class Results:
         store.connect(connection)
         seal(connection)
         if not count(connection.table("trials")):
-            raise AnalysisError(f"{path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml")
+            raise AnalysisError(
+                f"{path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
+            )
         return cls(str(path), connection, store.fields(), store.sweep() or {})
 
     def curves(self) -> list[str]:
         """Names of the curve metrics."""
-        return [row[0] for row in self.connection.execute("SELECT DISTINCT metric FROM curves ORDER BY metric").fetchall()]
+        found = self.connection.execute("SELECT DISTINCT metric FROM curves ORDER BY metric")
+        return [row[0] for row in found.fetchall()]
 
     def step_name(self, curve: str) -> str:
         """What a step of the curve is called."""
@@ -72,7 +77,7 @@ class Results:
         """One row for each experiment, not theory, that fulfils `where`."""
         trials = self.connection.sql("SELECT * FROM trials WHERE kind = 'experiment'")
         if where is not None:
-            trials = _chosen(trials, where)
+            trials = chosen(trials, where)
         return Rows(trials, self.fields, _orders(self.sweep), self._source(trials, where))
 
     def steps(self, curve: str, where: str | None = None, called: str | None = None) -> Rows:
@@ -81,7 +86,7 @@ class Results:
         Trials without the curve, such as failed ones, keep one row without a step.
         """
         if curve not in self.curves():
-            raise unknown("curve", curve, self.curves())
+            raise unknown("curve", curve, self.curves(), self.path)
         rows, step = self.rows(where), called or self.step_name(curve)
         kept = ", ".join(f"t.{quoted(n)}" for n in rows.relation.columns if n not in (curve, step))
         points = self.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
@@ -103,7 +108,7 @@ class Results:
         if value in curves:
             raise AnalysisError(f"`{value}` is a curve: a value for each `{step}`.\nMake `{step}` one of the axes.")
         metrics = [n for n, known in self.fields.items() if known.get("role") == "metric" and n in columns]
-        raise unknown("value", value, {*metrics, *curves})
+        raise unknown("metric or curve", value, {*metrics, *curves}, self.path)
 
     def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
         facts = (
@@ -117,42 +122,16 @@ class Results:
 
 def seal(connection: duckdb.DuckDBPyConnection) -> None:
     """Leave SQL nothing but the views it has: no file, no network, no way back."""
-    for setting in ("TimeZone = 'UTC'", "enable_external_access = false", "python_enable_replacements = false", "lock_configuration = true"):
-        connection.execute(f"SET {setting}")
-
-
-def count(relation: duckdb.DuckDBPyRelation) -> int:
-    """How many rows there are."""
-    return int(relation.aggregate("count(*)").fetchall()[0][0])
-
-
-def _chosen(trials: duckdb.DuckDBPyRelation, where: str) -> duckdb.DuckDBPyRelation:
-    try:
-        condition = duckdb.SQLExpression(where)
-        kind = str(trials.select(condition).types[0])
-        chosen = trials.filter(condition)
-    except duckdb.Error as problem:
-        raise _bad_condition(trials, where, problem) from None
-    if kind != "BOOLEAN":
-        raise AnalysisError(f"--where {where}\nThis is a {kind}, not a condition that is true or false, such as lr < 1e-2.")
-    if not count(chosen):
-        total = count(trials)
-        raise AnalysisError(f"--where {where}\nNone of the {total} trials fulfils this. Look at what there is: python -m analysis sql")
-    return chosen
-
-
-def _bad_condition(trials: duckdb.DuckDBPyRelation, where: str, problem: duckdb.Error) -> AnalysisError:
-    missing = re.search(r'column "([^"]+)" not found', str(problem))
-    if missing:
-        return unknown("column", missing[1], trials.columns, f"This is of --where {where}")
-    first = str(problem).splitlines()[0]
-    return AnalysisError(f"--where {where}\n{first}\nA condition is one SQL expression, such as: layer = 'spectral' and lr < 1e-2")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def _orders(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The values of every axis as the sweep file lists them, wherever it does."""
-    blocks = [sweep.get("axes") or {}, *(sweep.get("zip") or []), *(w.get("axes") or {} for w in sweep.get("when") or [])]
-    return {name: values for block in blocks for name, values in block.items() if isinstance(values, list)}
+    blocks = [sweep.get("axes", {}), *sweep.get("zip", []), *(w["axes"] for w in sweep.get("when", []))]
+    return {name: values for block in blocks for name, values in block.items()}
 
 
 def _must_be_results(path: str) -> None:
@@ -160,7 +139,7 @@ def _must_be_results(path: str) -> None:
     if "://" in path or (folder / "trials").is_dir():
         return
     if not folder.exists():
-        raise AnalysisError(f"{path} does not exist.\nResults of a sweep are in results/<name of the sweep>.")
+        raise AnalysisError(f"{path} does not exist.\nThe results of a sweep are in results/<name of the sweep>.")
     inside = sorted(f"{path.rstrip('/')}/{d.name}" for d in folder.glob("*") if (d / "trials").is_dir())
     hint = f"It holds the sweeps {', '.join(inside)}: name one of them." if inside else "It has no folder `trials`."
     raise AnalysisError(f"{path} is not a results folder. {hint}")

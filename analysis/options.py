@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-Where = Annotated[str | None, Parameter(help="SQL condition on the trials, such as \"layer = 'spectral' and lr < 1e-2\".")]
-Output = Annotated[list[Path], Parameter(name=["--output", "-o"], negative=(), help="File to write; give it again for more.")]
+Where = Annotated[
+    str | None, Parameter(help="SQL condition on the trials, such as \"layer = 'spectral' and lr < 1e-2\".")
+]
+Output = Annotated[
+    list[Path], Parameter(name=["--output", "-o"], negative=(), help="File to write; give it again for more.")
+]
+MaybeOutput = Annotated[
+    list[Path] | None,
+    Parameter(name=["--output", "-o"], negative=(), help="File to write; again for more. Without one, print."),
+]
 Width = Annotated[Literal["one", "two"] | None, Parameter(help="Columns of the paper that the figure spans.")]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]

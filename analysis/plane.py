@@ -1,4 +1,4 @@
-"""Cells on a plane: a value over two axes as matrices, what each cell lacks, and the line on which the value crosses a level."""
+"""Cells on a plane: a value over two axes as matrices, what each cell lacks, and where the value crosses a level."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Plane:
     Args:
         mean: NaN where no trial gave a value.
         diverged, failed: number of trials that ended so.
-        thinned: there is a mean, but some trials diverged or failed; of a curve, the middle of its steps stands for all.
+        thinned: there is a mean, but some trials diverged or failed; on a curve, at the middle of its steps only.
         missing: no trial ran here.
         beyond: outside the steps that a curve has here; nothing could have run.
     """
@@ -39,17 +39,17 @@ class Plane:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, x: Axis, y: Axis, step: str | None = None) -> Plane:
-        """`frame` is that of `Cells`. Along the axis called `step` a curve fills the places between its own steps."""
+        """`frame` is that of `Cells`. Along the axis `step` a curve fills the places between its own steps."""
+        if step == x.name:
+            return cls.of(frame, y, x, step)._flipped()
         mean, diverged, failed = (_matrix(frame, name, x, y) for name in ("mean", "diverged", "failed"))
         lost, known = diverged + failed > 0, ~np.isnan(mean)
-        if step == x.name:
-            steps = Plane.of(frame, y, x, step)
-            return cls(x, y, *(m.T for m in (steps.mean, steps.diverged, steps.failed, steps.thinned, steps.missing, steps.beyond)))
-        if step != y.name:
-            return cls(x, y, mean, diverged, failed, lost & known, ~lost & ~known, np.zeros(mean.shape, dtype=bool))
-        nearest, middle, beyond = _own_steps(known, y.along())
-        mean = np.where(beyond, np.nan, np.take_along_axis(mean, nearest, axis=0))
-        return cls(x, y, mean, diverged, failed, lost & middle, np.isnan(mean) & ~lost & ~beyond, beyond)
+        thinned, beyond = lost & known, np.zeros_like(lost)
+        if step == y.name:
+            nearest, middle, beyond = _own_steps(known, y.along())
+            mean = np.where(beyond, np.nan, np.take_along_axis(mean, nearest, axis=0))
+            thinned = lost & middle
+        return cls(x, y, mean, diverged, failed, thinned, np.isnan(mean) & ~lost & ~beyond, beyond)
 
     def lost(self) -> Mask:
         """Cells in which every trial diverged or failed."""
@@ -66,15 +66,16 @@ class Plane:
     def boundary(self, level: float, log: bool = False) -> list[Matrix]:
         """Lines on which the mean crosses `level`, each of shape (points, 2), in data coordinates.
 
-        Between numbers the value is interpolated, in the measure of the axes and, with `log`, of its logarithm. Nothing lies
-        between categories: there the line runs along the borders of cells.
+        Between numbers the value is interpolated, in the measure of the axes and, with `log`, of its logarithm.
+        Nothing lies between categories: there the line runs along the borders of cells.
         """
-        mean = np.where(self.mean > 0, self.mean, np.nan) if log else self.mean
-        height, level = (np.log(mean), float(np.log(level))) if log else (mean, level)
+        height = np.log(np.where(self.mean > 0, self.mean, np.nan)) if log else self.mean
+        level = float(np.log(level)) if log else level
         if not (self.x.numeric and self.y.numeric) or min(height.shape) < 2:
             return self._staircase(height >= level, ~np.isnan(height))
-        found = contour_generator(self.x.along(), self.y.along(), np.ma.masked_invalid(height)).lines(level)
-        return [np.column_stack([self.x.back(line[:, 0]), self.y.back(line[:, 1])]) for line in found]
+        contours = contour_generator(self.x.along(), self.y.along(), np.ma.masked_invalid(height))
+        lines: Any = contours.lines(level)
+        return [np.column_stack([self.x.back(line[:, 0]), self.y.back(line[:, 1])]) for line in lines]
 
     def _staircase(self, above: Mask, known: Mask) -> list[Matrix]:
         x, y = self.x.edges(), self.y.edges()
@@ -83,22 +84,26 @@ class Plane:
         lines = [np.array([[x[i + 1], y[j]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(upright)]
         return lines + [np.array([[x[i], y[j + 1]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(level)]
 
+    def _flipped(self) -> Plane:
+        return Plane(
+            self.y, self.x, self.mean.T, self.diverged.T, self.failed.T, self.thinned.T, self.missing.T, self.beyond.T
+        )
+
 
 def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
     """Values by place. A row without a step belongs to a group that finished no curve, and so to all of its steps."""
     matrix = np.full((len(y.values), len(x.values)), np.nan if name == "mean" else 0.0)
-    places: list[Any] = [_places(frame[axis.name], axis) for axis in (y, x)]
-    for row, column, value in zip(*places, frame[name], strict=True):
+    for row, column, value in zip(_places(frame, y), _places(frame, x), frame[name], strict=True):
         matrix[slice(None) if row < 0 else row, slice(None) if column < 0 else column] = value
     return matrix
 
 
-def _places(values: pd.Series, axis: Axis) -> list[int]:
-    return [int(p) for p in pd.Index(axis.values).get_indexer(pd.Index(values))]
+def _places(frame: pd.DataFrame, axis: Axis) -> list[int]:
+    return [int(place) for place in pd.Index(axis.values).get_indexer(pd.Index(frame[axis.name]))]
 
 
 def _own_steps(known: Mask, places: Matrix) -> tuple[NDArray[np.intp], Mask, Mask]:
-    """For each column of `known`: the row whose step is nearest, the middle row of its steps, and the rows beyond them."""
+    """For each column of `known`: the row whose step is nearest, the middle row of its steps, the rows beyond them."""
     rows = np.arange(len(places))
     nearest = np.repeat(rows[:, None], known.shape[1], axis=1)
     middle, beyond = np.zeros_like(known), np.zeros_like(known)

@@ -1,4 +1,4 @@
-"""What stands under every figure and table: how many trials, what the interval is, what is missing, and where it came from.
+"""What stands under every figure and table: n, what the interval is, what is missing, and where it came from.
 
 Once in words, for the reader of the paper, and once as JSON inside the file, for programs.
 """
@@ -6,7 +6,8 @@ Once in words, for the reader of the paper, and once as JSON inside the file, fo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from analysis.cells import Cells
 from analysis.rows import Source
-from analysis.stats import half_width
+from analysis.stats import LEVEL, half_width
 
 
 @dataclass(frozen=True)
@@ -38,35 +39,49 @@ class Provenance:
         return json.dumps(self.facts, ensure_ascii=False, sort_keys=True)
 
 
-def provenance(
-    verb: str, asked: Mapping[str, Any], cells: Cells, source: Source, interval: str, missing: int
-) -> Provenance:
-    """What is to be said of `cells`.
+@dataclass(frozen=True)
+class Told:
+    """What a figure or table says of itself.
 
     Args:
-        verb, asked: what made the figure, and with which options.
-        interval: what its interval is, as a sentence; "" where a cell has one seed at most and so no interval.
-        missing: cells in which no trial ran.
+        verb, asked: what made it, and with which options.
+        interval: what its intervals are, as a sentence; left out where no cell has two seeds.
+        kind: the interval for programs, "t" or "bootstrap".
+        more: further sentences.
+        missing: places in which no trial ran.
+        place: what a mean belongs to, "cell" or "point".
     """
+
+    verb: str
+    asked: Mapping[str, Any]
+    interval: str
+    kind: str = "t"
+    more: Sequence[str] = ()
+    missing: int = 0
+    place: str = "cell"
+
+
+def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
+    """What is to be said under `cells` drawn from `source`."""
     low, high = cells.seeds()
-    totals = cells.totals
     notes = [
-        f"{totals.trials} trials, {_seeds(cells)}.",
-        interval if high > 1 else "No interval: one seed says nothing of the spread.",
-        _lost(cells, missing),
-        f"Averaged also over {', '.join(cells.pooled)}." if cells.pooled else "",
+        f"{cells.totals.trials} trials, {_seeds(cells)} a {told.place}.",
+        told.interval if high > 1 else "No interval: one seed says nothing of the spread.",
+        *told.more,
+        _lost(cells, told.missing),
+        f"Averaged also over {', '.join(cells.pooled)}, where a seed has them all." if cells.pooled else "",
         f"Only where {source.where}." if source.where else "",
         _origin(source),
     ]
     facts = {
-        "verb": verb,
-        "asked": {k: v for k, v in asked.items() if v not in (None, False) and k not in ("results", "output")},
+        "verb": told.verb,
+        "asked": {k: v for k, v in told.asked.items() if v not in (None, False) and k not in ("results", "output")},
         "source": asdict(source),
-        "counts": asdict(totals) | {"missing_cells": missing},
+        "counts": asdict(cells.totals) | {"missing_cells": told.missing},
         "seeds_per_cell": [low, high],
         "seeds": cells.streams,
         "averaged_over": list(cells.pooled),
-        "interval": interval if high > 1 else None,
+        "interval": {"kind": told.kind, "level": LEVEL} if high > 1 else None,
     }
     return Provenance(tuple(n for n in notes if n), json.loads(json.dumps(facts, default=str)))
 
@@ -80,13 +95,10 @@ def typical_interval(cells: Cells) -> str:
 
 def _seeds(cells: Cells) -> str:
     low, high = cells.seeds()
-    product = 1
-    for count in cells.streams.values():
-        product *= count
     crossed = " × ".join(f"{count} {name}" for name, count in cells.streams.items())
-    detail = f" ({crossed})" if len(cells.streams) > 1 and product == high else ""
+    shown = len(cells.streams) > 1 and math.prod(cells.streams.values()) == high
     many = f"n = {high}" if low == high else f"n = {low} to {high}"
-    return f"{many} seed{'s' if high != 1 else ''} a cell{detail}"
+    return f"{many} seed{'s' if high != 1 else ''}{f' ({crossed})' if shown else ''}"
 
 
 def _lost(cells: Cells, missing: int) -> str:
@@ -96,20 +108,18 @@ def _lost(cells: Cells, missing: int) -> str:
         (totals.failed, "failed"),
         (totals.valueless, f"without {cells.value}"),
         (totals.placeless, "to which an axis does not apply"),
+        (missing, "cell without trials" if missing == 1 else "cells without trials"),
     ]
-    said = [f"{count} {what}" for count, what in counts if count]
-    if missing:
-        said.append(f"{missing} cell{'s' if missing > 1 else ''} without trials")
-    if not said:
-        return "None diverged, failed or missing."
-    return f"Not in the means: {', '.join(said)}."
+    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"Not in the means: {said}." if said else "None diverged, failed or missing."
 
 
 def _origin(source: Source) -> str:
     shas = [sha[:7] for sha in source.git_sha]
+    more = f" and {len(shas) - 2} more" if len(shas) > 2 else ""
     parts = [
         source.sweep,
-        f"git {', '.join(shas[:2])}{f' and {len(shas) - 2} more' if len(shas) > 2 else ''}" if shas else "",
+        f"git {', '.join(shas[:2])}{more}" if shas else "",
         f"tsd {', '.join(source.tsd_version)}" if source.tsd_version else "",
         source.first if source.first == source.last else f"{source.first} to {source.last}",
     ]

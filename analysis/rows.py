@@ -18,7 +18,8 @@ from analysis.errors import AnalysisError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMERIC = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE"}
+NUMERIC = {"FLOAT", "DOUBLE", *(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE"))}
+NUMERIC |= {"INTEGER", "UINTEGER"}
 STREAMS = ("teacher", "data", "init", "noise")
 
 
@@ -34,7 +35,7 @@ class Source:
         first, last: UTC dates of the first and the last trial.
     """
 
-    results: str = ""
+    results: str = "these rows"
     sweep: str = ""
     where: str | None = None
     git_sha: tuple[str, ...] = ()
@@ -74,13 +75,15 @@ class Rows:
 
     def sql(self, query: str) -> pd.DataFrame:
         """The answer to `query`, in which these rows are called `rows`."""
-        return self.relation.query("rows", query).df()
+        answer = self.relation.query("rows", query)
+        assert answer is not None, "a question has an answer"
+        return answer.to_arrow_table().to_pandas()
 
     def require(self, *names: str) -> None:
         """Raise unless every one of `names` is a column."""
         for name in names:
             if name not in self.relation.columns:
-                raise unknown("column", name, self.worth_naming())
+                raise unknown("column", name, self.worth_naming(), self.source.results)
 
     def require_number(self, name: str) -> None:
         """Raise unless the column `name` holds numbers."""
@@ -103,9 +106,8 @@ class Rows:
         return self.fields.get(name, {}).get("unit", "")
 
     def values(self, name: str) -> list[Any]:
-        """Distinct values of a column without NULL: numbers ascending, words as the sweep file has them, else sorted."""
-        found = self.relation.query("rows", f"SELECT DISTINCT {quoted(name)} AS v FROM rows WHERE v IS NOT NULL ORDER BY v")
-        values = [row[0] for row in found.fetchall()]
+        """Distinct values of a column: numbers ascending, words as the sweep file has them, else sorted."""
+        values = self.sql(f"SELECT DISTINCT {quoted(name)} AS v FROM rows WHERE v IS NOT NULL ORDER BY v")["v"].tolist()
         wanted = {value: place for place, value in enumerate(self.orders.get(name, []))}
         return values if self.is_numeric(name) else sorted(values, key=lambda v: wanted.get(v, math.inf))
 
@@ -116,7 +118,7 @@ class Rows:
     def seeds(self) -> list[str]:
         """Columns that tell repetitions apart."""
         seeds = [f"seed_{s}" for s in STREAMS if f"seed_{s}" in self.relation.columns]
-        return seeds or [n for n in ("trial_id",) if n in self.relation.columns]
+        return seeds or ["trial_id"]
 
     def worth_naming(self) -> list[str]:
         """Parameters and metrics; every column where nothing is known of them."""
@@ -130,7 +132,14 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(value: object) -> str:
+    """A value as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
 def _complete(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     defaults = {"state": "'done'", "kind": "'experiment'"}
+    if not any(n in relation.columns for n in ("trial_id", *(f"seed_{s}" for s in STREAMS))):
+        defaults["trial_id"] = "row_number() OVER ()"
     missing = [f"{value} AS {name}" for name, value in defaults.items() if name not in relation.columns]
     return relation.project(", ".join(["*", *missing]))

@@ -1,7 +1,7 @@
 """Means, differences and how far they are to be trusted.
 
-Every interval is of a mean over independent repetitions (seeds). One repetition says nothing of its own spread: its interval
-is NaN, never zero and never guessed.
+Every interval is of a mean over independent repetitions (seeds). One repetition says nothing of its own spread: its
+interval is NaN, never zero and never guessed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One look for every figure: fonts, sizes, colours, the footer, and files that say what they show.
+"""One look for every figure: fonts, sizes, colours, and the footer.
 
 Only fonts that come with matplotlib are used, so a figure looks the same on every machine. `viridis` rises evenly in
 lightness, survives grey print and the common colour blindnesses, and holds no grey: grey is left to what is missing.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
+
+from analysis import naming
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,75 +30,27 @@ COLOURS = "viridis"
 TEXT, SMALL, FOOT = 8.0, 7.0, 5.5
 INK, FAINT = "#1a1a1a", "#6e6e6e"
 FONTS = ["STIXGeneral", "DejaVu Sans"]
-ACRONYMS = {"mse": "MSE", "nll": "NLL", "ece": "ECE", "kd": "KD", "l2": "L2", "auroc": "AUROC", "lr": "learning rate"}
+MARGIN = 4.0
+"""Points between the footer and the edge of the page."""
 
-LOOK: Mapping[str, Any] = {
+LOOK: Any = {
     "font.family": FONTS, "mathtext.fontset": "stix", "font.size": TEXT,
     "axes.labelsize": TEXT, "axes.titlesize": TEXT, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL,
     "legend.fontsize": SMALL, "legend.title_fontsize": SMALL, "legend.frameon": False, "legend.handlelength": 1.6,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.linewidth": 0.6, "lines.linewidth": 1.2, "hatch.linewidth": 0.5,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "xtick.minor.width": 0.4, "ytick.minor.width": 0.4, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5,
     "axes.spines.top": False, "axes.spines.right": False, "image.cmap": COLOURS,
-    "figure.dpi": 120, "savefig.dpi": 300, "pdf.fonttype": 42, "axes.unicode_minus": True,
+    "figure.dpi": 120, "savefig.dpi": 300, "pdf.fonttype": 42,
 }  # fmt: skip
 
 
 @contextmanager
 def paper() -> Iterator[None]:
     """Draw and save inside this: the look holds, and a character that no font has becomes a box without a warning."""
-    with matplotlib.rc_context(dict(LOOK)), warnings.catch_warnings():
+    with matplotlib.rc_context(LOOK), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
-
-
-def label(name: str, unit: str = "") -> str:
-    """A column's name as an axis says it: "test_mse" in "target²" → "test MSE (target²)"."""
-    words = plain(" ".join(ACRONYMS.get(word, word) for word in name.split("_")))
-    return f"{words} ({_raised(plain(unit))})" if unit else words
-
-
-def plain(text: str) -> str:
-    """Text in which a dollar is a dollar, not the start of a formula."""
-    return text.replace("$", r"\$")
-
-
-def _raised(unit: str) -> str:
-    """target² → target$^{2}$: raised digits in the hand of the other digits."""
-    lowered = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-    return re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda found: f"$^{{{found[0].translate(lowered)}}}$", unit)
-
-
-def numbers(values: Sequence[float]) -> list[str]:
-    """Numbers as the ticks of one axis say them: all plain (20, 0.05) or all as powers of ten, and no two alike."""
-    size = [abs(v) for v in values if v != 0]
-    scientific = bool(size) and (min(size) < 1e-3 or max(size) >= 1e5)
-    for digits in range(3, 18):
-        said = [_scientific(v, digits) if scientific else _positional(v, digits) for v in values]
-        if len(set(said)) == len(set(values)):
-            break
-    return [text.replace("-", "−") for text in said]
-
-
-def _positional(value: float, digits: int) -> str:
-    return str(int(value)) if value == int(value) else f"{float(f'{value:.{digits}g}')}"
-
-
-def _scientific(value: float, digits: int) -> str:
-    if value == 0:
-        return "0"
-    mantissa, power = f"{value:.{digits - 1}e}".split("e")
-    mantissa = f"{float(mantissa):.{digits}g}"
-    times = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}\\times")
-    return f"${times}10^{{{int(power)}}}$"
-
-
-def text_width(text: str, size: float) -> float:
-    """Points that `text` takes in a row."""
-    if not text.strip():
-        return 0.0
-    return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=FONTS)).get_extents().width)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -113,19 +67,86 @@ def new_axes() -> Axes:
     return pyplot.subplots(figsize=(WIDTH["one"], 0.8 * WIDTH["one"]), layout="constrained")[1]
 
 
+def label(name: str, unit: str = "") -> str:
+    """A column as an axis says it, with its unit; see `analysis.naming.label`."""
+    raised = f"[{naming.RAISED}]+"
+    text = plain(naming.label(name, unit))
+    return re.sub(raised, lambda digits: f"$^{{{digits[0].translate(naming.LOWERED)}}}$", text)
+
+
+def plain(text: str) -> str:
+    """Text in which a dollar is a dollar, not the start of a formula."""
+    return text.replace("$", r"\$")
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """Numbers as the ticks of one axis say them: all plain (20, 0.05) or all as powers of ten, and no two alike."""
+    largest = max((abs(v) for v in values), default=0.0)
+    values = [0.0 if abs(v) < 1e-9 * largest else v for v in values]
+    size = [abs(v) for v in values if v != 0]
+    write = _scientific if size and (min(size) < 1e-3 or max(size) >= 1e5) else _positional
+    for digits in range(3, 18):
+        said = [write(v, digits) for v in values]
+        if len(set(said)) == len(set(values)):
+            break
+    return [text.replace("-", "−") for text in said]
+
+
+def text_width(text: str, size: float) -> float:
+    """Points that `text` takes in a row."""
+    formula = "$" in text.replace(r"\$", "")
+    font = FontProperties(family=FONTS, size=size, math_fontfamily="stix")
+    return float(text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), font, formula)[0])
+
+
+def points(axes: Axes) -> tuple[float, float]:
+    """Width and height of axes in points, as they are now."""
+    scale = 72 / axes.figure.dpi
+    return axes.bbox.width * scale, axes.bbox.height * scale
+
+
 def label_edges(axes: Axes, left: bool, bottom: bool) -> None:
-    """Of panels that share their axes, label the sides that no other panel labels."""
+    """Of panels with equal axes, label the sides that no other panel labels."""
     axes.tick_params(labelleft=left, labelbottom=bottom)
     axes.yaxis.label.set_visible(left)
     axes.xaxis.label.set_visible(bottom)
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """A legend over all panels, in as many columns as the figure's width leaves room for."""
-    room = 72 * figure.get_figwidth() - 8
+    """A legend over all panels, in as many columns as the figure's width leaves room for; none without handles."""
+    if not handles:
+        return
+    room = 72 * figure.get_figwidth() - 2 * MARGIN
     widths = [text_width(handle.get_label(), SMALL) + 30 for handle in handles]
     columns = next(c for c in range(len(widths), 0, -1) if c == 1 or _columns_width(widths, c) <= room)
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left", columnspacing=1.2)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left", columnspacing=1.2
+    )
+
+
+def footer(figure: Figure, text: str) -> None:
+    """Write `text` small along the lower edge of a figure made taller for it, and keep the rest above."""
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    lines = _wrapped(plain(text), 0.98 * (width - 2 * MARGIN))
+    need = 1.25 * FOOT * len(lines) + 1.5 * MARGIN
+    height += need
+    figure.set_size_inches(width / 72, height / 72)
+    place = MARGIN / width, MARGIN / height
+    figure.text(*place, "\n".join(lines), size=FOOT, color=FAINT, va="bottom", linespacing=1.2)
+    figure.set_layout_engine("constrained", rect=(0, need / height, 1, 1 - need / height))
+
+
+def _positional(value: float, digits: int) -> str:
+    return str(int(value)) if value == int(value) else f"{float(f'{value:.{digits}g}')}"
+
+
+def _scientific(value: float, digits: int) -> str:
+    if value == 0:
+        return "0"
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    mantissa = f"{float(mantissa):.{digits}g}"
+    times = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}\\times")
+    return f"${times}10^{{{int(power)}}}$"
 
 
 def _columns_width(widths: Sequence[float], columns: int) -> float:
@@ -135,25 +156,11 @@ def _columns_width(widths: Sequence[float], columns: int) -> float:
     return sum(max(widths[a:b]) for a, b in pairwise(starts))
 
 
-def footer(figure: Figure, text: str) -> None:
-    """Write `text` small along the lower edge, and keep the rest of the figure above it."""
-    width, height = figure.get_size_inches()
-    margin = 4 / 72
-    lines = _wrapped(plain(text), 72 * (width - 2 * margin), FOOT)
-    need = (len(lines) * 1.25 * FOOT + 6) / 72
-    height += need
-    figure.set_size_inches(width, height)
-    figure.text(margin / width, margin / height, "\n".join(lines), size=FOOT, color=FAINT, va="bottom", linespacing=1.2)
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(rect=(0, need / height, 1, 1 - need / height))
-
-
-def _wrapped(text: str, width: float, size: float) -> list[str]:
+def _wrapped(text: str, width: float) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(longer, size) > width:
+        if lines[-1] and text_width(longer, FOOT) > width:
             lines.append(word)
         else:
             lines[-1] = longer

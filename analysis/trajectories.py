@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis import style
-from analysis.axis import Axis, round_ticks
+from analysis.axis import Axis
 from analysis.cells import Cells, gather
 from analysis.errors import AnalysisError
 from analysis.rows import Rows
 from analysis.stats import half_width
+from analysis.ticks import Side, label_round
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,9 +33,8 @@ class Trajectories:
 
     Args:
         cells: the aggregated rows behind them.
-        groups: mean, low and high by step for each value of the column that tells groups apart; low and high are NaN where
-            there is one seed.
-        colours: one for each group: in order of lightness where the groups are numbers.
+        groups: `x` (the step), `mean`, `low` and `high` of each group, by its name; the bounds are NaN for one seed.
+        colours: one for each group, in order of lightness where the groups are numbers.
         by: what tells the groups apart; "" where there is one group.
         x, y: labels of the axes.
     """
@@ -52,28 +52,29 @@ class Trajectories:
         step = rows.step or "step"
         rows.require(step)
         cells = gather(rows, [by, step] if by else [step], value)
-        side = Axis.of(rows, by) if by else None
-        names = side.names() if side else [""]
-        if len(names) > MOST_LINES:
+        labels = {"x": style.label(step), "y": style.label(value, rows.unit(value))}
+        if by is None:
+            return cls(cells, {"": _band(cells.frame, step)}, _colours(1, ordered=False), "", **labels)
+        side = Axis.of(rows, by)
+        if len(side.values) > MOST_LINES:
             raise AnalysisError(
-                f"`{by}` has {len(names)} values, and no eye follows more than {MOST_LINES} lines.\\n"
+                f"`{by}` has {len(side.values)} values, and no eye follows more than {MOST_LINES} lines.\n"
                 "Choose some with --where, or draw them as a phase diagram."
             )
-        frames = [cells.frame if side is None else cells.frame[cells.frame[side.name] == v] for v in (side.values if side else [0])]
-        groups = {name: _band(frame, step) for name, frame in zip(names, frames, strict=True)}
-        ordered = side is not None and side.numeric
-        return cls(
-            cells, groups, _colours(len(names), ordered), side.label if side else "", style.label(step), style.label(value, rows.unit(value))
-        )
+        frames = [_band(cells.frame[cells.frame[by] == value], step) for value in side.values]
+        groups = dict(zip(side.names(), frames, strict=True))
+        return cls(cells, groups, _colours(len(groups), side.numeric), side.label, **labels)
 
     def draw(self, axes: Axes, log_x: bool, log_value: bool) -> list[Line2D]:
         """The lines and their bands. Returns the lines, for a legend."""
-        axes.set(xscale="log" if log_x else "linear", yscale="log" if log_value else "linear", xlabel=self.x, ylabel=self.y)
-        lines = []
+        lines: list[Line2D] = []
         for (name, group), colour in zip(self.groups.items(), self.colours, strict=True):
-            lines += axes.plot(group["step"], group["mean"], color=colour, label=name)
-            axes.fill_between(group["step"], group["low"], group["high"], color=colour, alpha=0.2, linewidth=0)
-        self._limit(axes, log_x, log_value)
+            lines += axes.plot(group["x"], group["mean"], color=colour, label=name)
+            axes.fill_between(group["x"], group["low"], group["high"], color=colour, alpha=0.2, linewidth=0)
+        every = pd.concat(self.groups.values())
+        _scale(axes, "x", every[["x"]], "--log-x" if log_x else "")
+        _scale(axes, "y", every[["mean", "low", "high"]], "--log-value" if log_value else "")
+        axes.set(xlabel=self.x, ylabel=self.y)
         return lines
 
     def page(self, width: str | None, log_x: bool, log_value: bool) -> Figure:
@@ -85,25 +86,27 @@ class Trajectories:
             style.legend_above(figure, lines, title=self.by)
         return figure
 
-    def _limit(self, axes: Axes, log_x: bool, log_value: bool) -> None:
-        """Scales that end with the data. A logarithmic one shows what is positive, and no band below a tenth of the least mean."""
-        every = pd.concat(self.groups.values())
-        for side, log, centre, low, high in (("x", log_x, "step", "step", "step"), ("y", log_value, "mean", "low", "high")):
-            shown = every[every[centre] > 0] if log else every
-            if shown.empty:
-                raise AnalysisError(f"Nothing to draw: no {centre} is positive, as --log-{'x' if side == 'x' else 'value'} needs.")
-            least, most = shown[[centre, low]].min().min(), shown[[centre, high]].max().max()
-            least = max(least, shown[centre].min() / 10) if log else least
-            pad = (most / least) ** 0.04 if log else 0.04 * (most - least)
-            if side == "y" or log:
-                axes.set(**{f"{side}lim": (least / pad, most * pad) if log else (least - pad, most + pad)})
-            round_ticks(axes.xaxis if side == "x" else axes.yaxis, least, most, log)
-
 
 def _band(frame: pd.DataFrame, step: str) -> pd.DataFrame:
     seen = frame[frame["n"] > 0]
-    half = half_width(seen["n"], seen["sd"])
-    return pd.DataFrame({"step": seen[step], "mean": seen["mean"], "low": seen["mean"] - half, "high": seen["mean"] + half})
+    mean, half = seen["mean"], half_width(seen["n"], seen["sd"])
+    return pd.DataFrame({"x": seen[step], "mean": mean, "low": mean - half, "high": mean + half})
+
+
+def _scale(axes: Axes, side: Side, shown: pd.DataFrame, log: str) -> None:
+    """A scale that ends with the data. A logarithmic one reaches down to a tenth of the least mean, bands or not."""
+    centre = shown.iloc[:, 0]
+    if log:
+        centre = centre[centre > 0]
+        if centre.empty:
+            raise AnalysisError(f"Nothing to draw: no value is positive, as {log} needs.")
+    low, high = float(np.nanmin([centre.min(), shown.min().min()])), float(shown.max().max())
+    low = max(low, float(centre.min()) / 10) if log else low
+    if side == "y" or log:
+        pad = (high / low) ** 0.04 if log else 0.04 * (high - low) or 0.5
+        limits = (low / pad, high * pad) if log else (low - pad, high + pad)
+        axes.set(**{f"{side}scale": "log" if log else "linear", f"{side}lim": limits})
+    label_round(axes, side, low, high, bool(log))
 
 
 def _colours(count: int, ordered: bool) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One file = one kind of figure. The file's name is the verb of `python -m analysis` and the name of the function in it.
+"""One file = one kind of figure. The file's name is a verb of `python -m analysis` and the name of its function.
 
 A figure file holds two functions and imports nothing heavy before they run:
     <name>(data, *, …, ax=None) -> Axes     draws on one matplotlib axes; for notebooks

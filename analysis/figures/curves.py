@@ -1,6 +1,7 @@
 """Curves: a value over its steps, the mean over seeds as a line and its 95 % interval as a band.
 
-What a step is (an update, a node kept) the metric says. Trials that diverged or failed have no curve; the footer counts them.
+What a step is (an update, a node kept) the metric says. Trials that diverged or failed have no curve; the footer counts
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def command(
     asked = dict(locals())
     from analysis import files, style
     from analysis.load import Results
-    from analysis.provenance import provenance
+    from analysis.provenance import Told, provenance
     from analysis.trajectories import Trajectories
 
     outputs = files.checked(output, files.FIGURES)
@@ -49,7 +50,8 @@ def command(
     drawn = Trajectories.of(rows, value, by)
     with style.paper():
         figure = drawn.page(width, log_x, log_value)
-        files.publish(figure, provenance("curves", asked, drawn.cells, rows.source, BAND, missing=0), outputs)
+        told = Told("curves", asked, BAND, place="point")
+        files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 
 def curves(

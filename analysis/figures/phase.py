@@ -1,7 +1,7 @@
 """Phase diagram: a value over two axes, the mean over seeds in every cell.
 
-A cell without a mean says why: no trial ran there, all of them diverged, or all of them failed. A threshold draws the line on
-which the mean crosses it.
+A cell without a mean says why: no trial ran there, all of them diverged, or all of them failed. A threshold draws the
+line on which the mean crosses it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def command(
     Args:
         results: Folder or URI of a sweep's results.
         x: Column along the horizontal axis, numbers or words.
-        y: Column along the vertical axis. The step of a curve is called `step` or by its own name, such as `nodes_kept`.
+        y: Column along the vertical axis. A curve's step is called `step` or by its own name, such as `nodes_kept`.
         value: Metric or curve that the colour shows.
         threshold: Draw the line on which the mean crosses this.
         by: Column with one panel for each of its values.
@@ -48,17 +48,16 @@ def command(
     """
     asked = dict(locals())
     from analysis import files, style
-    from analysis.diagram import Diagram
+    from analysis.diagram import Diagram, View
     from analysis.load import Results
-    from analysis.provenance import provenance, typical_interval
+    from analysis.provenance import Told, provenance, typical_interval
 
     outputs = files.checked(output, files.FIGURES)
     rows = Results.open(results).rows_for(value, [x, y, by], where)
-    diagram = Diagram.of(rows, x, y, value, by, log_x, log_y, log_value, threshold)
-    interval = typical_interval(diagram.cells)
+    diagram = Diagram.of(rows, View(x, y, value, by, log_x, log_y, log_value, threshold))
+    told = Told("phase", asked, typical_interval(diagram.cells), missing=diagram.missing())
     with style.paper():
-        figure = diagram.page(width)
-        files.publish(figure, provenance("phase", asked, diagram.cells, rows.source, interval, diagram.missing()), outputs)
+        files.publish(diagram.page(width), provenance(told, diagram.cells, rows.source), outputs)
 
 
 def phase(
@@ -76,17 +75,18 @@ def phase(
     """Draw a phase diagram of `data` on `ax`, or on new axes.
 
     Args:
-        data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state` tells
-            finished trials ("done") from others, columns `seed_…` tell repetitions apart.
+        data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state`
+            tells finished trials ("done") from others, columns `seed_…` tell repetitions apart.
         x, y, value, threshold, log_x, log_y, log_value: as in the verb `phase`.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
     """
     from analysis import style
-    from analysis.diagram import Diagram
+    from analysis.diagram import Diagram, View
     from analysis.rows import Rows
 
-    diagram = Diagram.of(Rows.of(data), x, y, value, None, log_x, log_y, log_value, threshold)
+    view = View(x, y, value, None, log_x, log_y, log_value, threshold)
+    diagram = Diagram.of(Rows.of(data), view)
     with style.paper():
         axes = ax or style.new_axes()
         diagram.draw(axes)

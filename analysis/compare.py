@@ -1,0 +1,185 @@
+"""Compare the rows of a table within its columns: means over seeds, the best of a column, and what ties with it.
+
+Equal seeds mean equal draws for every method, so two rows are compared seed by seed where they share two seeds or
+more; else by Welch's interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.cells import Cells, gather, paired, seed_means
+from analysis.errors import unknown
+from analysis.rows import Rows
+from analysis.stats import Interval, Sample, bootstrap_interval, mean_interval, welch_interval
+
+BETTER = {
+    "max": {"accuracy", "agreement", "auroc", "auc", "overlap", "fidelity", "similarity"},
+    "min": {"mse", "loss", "error", "nll", "ece", "brier", "regret", "distance", "wall"},
+}
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+Place = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The rows or the columns of a table. One column, of the value itself, has no name and the value None."""
+
+    name: str = ""
+    unit: str = ""
+    values: tuple[Any, ...] = (None,)
+
+    @classmethod
+    def of(cls, rows: Rows, name: str | None) -> Side:
+        """The values of a column in their order."""
+        return cls(name, rows.unit(name), tuple(rows.values(name))) if name else cls()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place minus another. `how` is "paired", "Welch", or "" where seeds are too few to tell."""
+
+    interval: Interval
+    how: str
+
+    def is_tie(self) -> bool:
+        """Whether the two were compared and not shown to differ."""
+        return self.how != "" and not self.interval.excludes_zero()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of the table.
+
+    Args:
+        n: seeds with a value; 0 where there is none.
+        mean: the mean over seeds with its interval, whose bounds are NaN where n < 2.
+        best: whether it is the best of its column or is not shown to differ from the best.
+        difference: to the reference row, where there is one.
+        diverged, failed: trials that ended so.
+    """
+
+    n: int
+    mean: Interval
+    best: bool
+    difference: Interval | None
+    diverged: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of means.
+
+    Args:
+        value, unit: what is compared.
+        rows, columns: its sides.
+        entries: by (row, column); a place without trials has none.
+        better: "max" or "min"; None where neither is better.
+        reference: the row that differences are to; None where there is none.
+        interval: "t" or "bootstrap".
+        pairings: how rows were compared: "paired", "Welch", both or neither.
+        cells: the aggregated rows behind it.
+    """
+
+    value: str
+    unit: str
+    rows: Side
+    columns: Side
+    entries: dict[Place, Entry]
+    better: str | None
+    reference: Any
+    interval: str
+    pairings: frozenset[str]
+    cells: Cells
+
+    def missing(self) -> int:
+        """Places in which no trial ran."""
+        return len(self.rows.values) * len(self.columns.values) - len(self.entries)
+
+
+def compare(
+    rows: Rows, axes: tuple[str, str | None], value: str, *, better: str | None, reference: str | None, interval: str
+) -> Comparison:
+    """The table of `value` over (rows, columns). Raises AnalysisError where a column is unknown or not a number."""
+    cells = gather(rows, [a for a in axes if a], value)
+    sides = Side.of(rows, axes[0]), Side.of(rows, axes[1])
+    target, better = _reference(sides[0], reference), better or direction(value)
+    found = {_place(r, cells): r for r in cells.frame.to_dict("records")}
+    samples = {place: Sample(r["n"], r["mean"], r["sd"]) for place, r in found.items() if r["n"] > 0}
+    champions = _champions(samples, better)
+    to_best = _differences(rows, cells, samples, champions)
+    to_target = _differences(rows, cells, samples, dict.fromkeys(sides[1].values, target) if reference else {})
+    means = _means(rows, cells, samples, interval)
+    entries = {
+        place: Entry(
+            n=r["n"],
+            mean=means.get(place, UNKNOWN),
+            best=champions.get(place[1]) == place[0] or (place in to_best and to_best[place].is_tie()),
+            difference=to_target[place].interval if place in to_target else None,
+            diverged=r["diverged"],
+            failed=r["failed"],
+        )
+        for place, r in found.items()
+    }
+    pairings = frozenset(d.how for d in [*to_best.values(), *to_target.values()] if d.how)
+    return Comparison(value, rows.unit(value), *sides, entries, better, target, interval, pairings, cells)
+
+
+def direction(value: str) -> str | None:
+    """Whether more ("max") or less ("min") of a value is better, by its name; None where the name does not say."""
+    words = set(value.split("_"))
+    return next((way for way, names in BETTER.items() if words & names), None)
+
+
+def _place(record: dict[Any, Any], cells: Cells) -> Place:
+    return record[cells.axes[0]], record[cells.axes[1]] if cells.axes[1:] else None
+
+
+def _reference(rows: Side, name: str | None) -> Any:
+    if name is None:
+        return None
+    found = {str(v): v for v in rows.values}
+    if name not in found:
+        raise unknown(rows.name, name, found, f"--reference {name}")
+    return found[name]
+
+
+def _champions(samples: dict[Place, Sample], better: str | None) -> dict[Any, Any]:
+    """The row of the best mean in each column; empty where neither more nor less is better."""
+    sign = {"max": 1, "min": -1}.get(better or "")
+    if sign is None:
+        return {}
+    return {column: row for row, column in sorted(samples, key=lambda place: sign * samples[place].mean)}
+
+
+def _differences(
+    rows: Rows, cells: Cells, samples: dict[Place, Sample], targets: dict[Any, Any]
+) -> dict[Place, Difference]:
+    """Every place minus the target row of its column."""
+    found: dict[Place, Difference] = {}
+    for target in set(targets.values()):
+        records = paired(rows, cells, target).to_dict("records")
+        shared = {_place(r, cells): Sample(r["n"], r["mean"], r["sd"]) for r in records}
+        for (row, column), sample in samples.items():
+            other = samples.get((target, column))
+            if other and row != target and targets.get(column) == target:
+                found[row, column] = _difference(sample, other, shared.get((row, column)))
+    return found
+
+
+def _difference(sample: Sample, other: Sample, shared: Sample | None) -> Difference:
+    if shared and shared.n > 1:
+        return Difference(mean_interval(shared), "paired")
+    welch = welch_interval(sample, other)
+    return Difference(welch, "Welch" if np.isfinite(welch.low) else "")
+
+
+def _means(rows: Rows, cells: Cells, samples: dict[Place, Sample], kind: str) -> dict[Place, Interval]:
+    if kind == "t":
+        return {place: mean_interval(sample) for place, sample in samples.items()}
+    groups = seed_means(rows, cells).groupby(list(cells.axes))["v"]
+    return {(key[0], key[1] if cells.axes[1:] else None): bootstrap_interval(v) for key, v in groups}

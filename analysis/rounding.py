@@ -1,0 +1,137 @@
+"""A comparison in words: every number rounded to what its interval supports.
+
+Half of an interval is told with two digits, the mean with as many decimals, alike down a column. A column that spans
+more than three powers of ten has one of its own in each cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analysis.compare import Comparison, Entry
+from analysis.naming import RAISE, label
+from analysis.provenance import Provenance, Told
+from analysis.stats import Interval
+from analysis.tables import Said, Table
+
+NOTHING = "–"
+NO_BOLD = "Nothing is in bold: whether more or less is better was not said."
+PAIRING = {"paired": "paired by seed", "Welch": "Welch where seeds are not shared"}
+BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
+
+
+def in_words(comparison: Comparison, provenance: Provenance) -> Table:
+    """The table that is printed. A cell tells its n where that is less than the others'."""
+    most = max((e.n for e in comparison.entries.values()), default=0)
+    down = {
+        column: _column([comparison.entries.get((row, column)) for row in comparison.rows.values], most)
+        for column in comparison.columns.values
+    }
+    rows, columns, value = comparison.rows, comparison.columns, label(comparison.value, comparison.unit)
+    by = " and ".join(label(side.name) for side in (rows, columns) if side.name)
+    return Table(
+        title=_sentence(f"{value} by {by}{BETTER[comparison.better]}"),
+        corner=label(rows.name, rows.unit),
+        above=label(columns.name, columns.unit) if columns.name else "",
+        header=[_name(column) for column in down] if columns.name else [value],
+        lines=[(_name(row), [cells[i] for cells in down.values()]) for i, row in enumerate(rows.values)],
+        notes=provenance.text(),
+        facts=provenance.json(),
+    )
+
+
+def told(comparison: Comparison, asked: Mapping[str, Any]) -> Told:
+    """What the numbers after a mean are, what is in bold, and how rows were compared."""
+    kind = {"t": "95 % t interval", "bootstrap": "95 % bootstrap interval (BCa)"}[comparison.interval]
+    pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
+    for how, words in PAIRING.items():
+        pairs = pairs.replace(how, words)
+    ties = (
+        f" and what does not differ from it (95 %, {pairs})" if pairs else "; too few seeds to tell what ties with it"
+    )
+    bold = f"Bold: the best of a column{ties}." if comparison.better else NO_BOLD
+    difference = f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs})' if pairs else ''}."
+    more = [bold, *([difference] if comparison.reference is not None else [])]
+    interval = f"Mean over seeds and its {kind}."
+    return Told("table", asked, interval, comparison.interval, more, comparison.missing())
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How the numbers of one column are written. `decimals` is None where each number takes its own power of ten."""
+
+    decimals: int | None
+
+    @classmethod
+    def of(cls, intervals: Sequence[Interval]) -> Rounding:
+        """The rounding that suits all of `intervals`."""
+        means = [abs(i.mean) for i in intervals if i.mean != 0]
+        halves = [i.half for i in intervals if i.half > 0]
+        if not means or max(means) > 1000 * min(means) or max(means) >= 1e6 or max(means) < 1e-4:
+            return cls(None if means else 0)
+        if not halves:
+            return cls(max(0, 3 - _power(max(means))))
+        usual, least = 1 - _power(float(np.median(halves))), -_power(min(halves))
+        return cls(min(8, max(0, usual, min(least, usual + 2))))
+
+    def text(self, interval: Interval, signed: bool = False) -> str:
+        """A mean with its interval: "0.812 ± 0.004", or "0.812 [0.807, 0.815]" where that is not even."""
+        mean, low, high = interval.mean, interval.low, interval.high
+        if self.decimals is not None:
+            return _bounded(mean, low, high, self.decimals, signed)
+        power = _power(mean) if mean else 0
+        half = (high - low) / 2 / 10.0**power
+        decimals = min(4, max(1, 1 - _power(half))) if half > 0 else 2
+        text = _bounded(mean / 10.0**power, low / 10.0**power, high / 10.0**power, decimals, signed)
+        return text if power == 0 else f"{f'({text})' if half > 0 else text} × 10{str(power).translate(RAISE)}"
+
+
+def _column(entries: Sequence[Entry | None], most: int) -> list[Said]:
+    present = [e for e in entries if e and e.n]
+    rounding = Rounding.of([e.mean for e in present])
+    differences = Rounding.of([e.difference for e in present if e.difference])
+    return [_said(entry, rounding, differences, most) for entry in entries]
+
+
+def _said(entry: Entry | None, rounding: Rounding, differences: Rounding, most: int) -> Said:
+    if entry is None:
+        return Said(NOTHING, note="no trial")
+    lost = [f"{count} {state}" for count, state in ((entry.diverged, "diverged"), (entry.failed, "failed")) if count]
+    if not entry.n:
+        return Said(NOTHING, note=", ".join(lost) or "no value")
+    return Said(
+        text=rounding.text(entry.mean),
+        difference=differences.text(entry.difference, signed=True) if entry.difference else "",
+        note=", ".join([*([f"n = {entry.n}"] if entry.n < most else []), *lost]),
+        bold=entry.best,
+    )
+
+
+def _bounded(mean: float, low: float, high: float, decimals: int, signed: bool) -> str:
+    centre = _fixed(mean, decimals, "+" if signed else "-")
+    if math.isnan(low):
+        return centre
+    if math.isclose(high - mean, mean - low, rel_tol=1e-6, abs_tol=10.0 ** -(decimals + 6)):
+        return f"{centre} ± {_fixed(high - mean, decimals)}"
+    return f"{centre} [{_fixed(low, decimals)}, {_fixed(high, decimals)}]"
+
+
+def _fixed(value: float, decimals: int, sign: str = "-") -> str:
+    return f"{value:{sign}.{decimals}f}".replace("-", "−")
+
+
+def _power(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _name(value: object) -> str:
+    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)

@@ -1,0 +1,80 @@
+"""Every mistake of a user is told in a paragraph: what, where, the nearest name, what to do next."""
+
+from pathlib import Path
+
+import example_results as example
+import pytest
+
+from analysis.__main__ import app
+from tsd.errors import UserError
+
+PHASE = "phase {plane} --x student_width --y second --value test_mse -o f.png"
+TABLE = "table {few} --rows method --columns samples_per_class --value test_accuracy"
+
+MISTAKES = {
+    "folder that is not there": "table nowhere --rows method --value test_accuracy",
+    "folder of folders": "table results --rows method --value test_accuracy",
+    "folder of something else": "table elsewhere --rows method --value test_accuracy",
+    "folder without trials yet": "table results/new --rows method --value test_accuracy",
+    "half a sweep.json": "table results/cut --rows x --value v",
+    "unknown axis": PHASE.replace("student_width", "studnet_width"),
+    "unknown value": PHASE.replace("test_mse", "tset_mse"),
+    "value that is no number": PHASE.replace("test_mse", "panel"),
+    "one column for two axes": PHASE.replace("second", "student_width"),
+    "logarithm of zero": "phase {few} --x samples_per_class --y seed_init --value nll --log-y -o f.png",
+    "logarithm of words": "phase {few} --x method --y seed_init --value nll --log-x -o f.png",
+    "threshold without logarithm": PHASE + " --log-value --threshold -1",
+    "too many values": "phase {spectral} --x student_width --y layer --by nodes_kept --value mse_keep -o f.png",
+    "curve without its step": "phase {spectral} --x student_width --y layer --value mse_keep -o f.png",
+    "unknown curve": "curves {spectral} --value mse_kept -o f.png",
+    "unknown group of curves": "curves {spectral} --value mse_keep --by layr -o f.png",
+    "where: no such column": TABLE + " --where methd='kd'",
+    "where: not true or false": TABLE + " --where samples_per_class",
+    "where: not one expression": TABLE + " --where nll>0;select",
+    "where: reads a file": TABLE + " --where nll>(select(1)from'/etc/passwd')",
+    "where: nothing left": TABLE + " --where nll>99",
+    "unknown reference": TABLE + " --reference nnone",
+    "unknown suffix": PHASE.replace("f.png", "f.jpg"),
+    "unknown suffix of a table": TABLE + " -o t.xlsx",
+    "file in the way": PHASE.replace("f.png", "taken/f.png"),
+    "folder in the way": PHASE.replace("f.png", "folder.png"),
+    "sql: no such column": "sql {few} select(nope)from(trials)",
+    "sql: a file": "sql {few} from'/etc/passwd'",
+    "sql: not a question": "sql {few} attach':memory:'",
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch, plane: Path, spectral: Path, few_samples: Path) -> dict[str, str]:
+    """A working folder with results, so that messages show short relative paths."""
+    monkeypatch.chdir(tmp_path)
+    results = Path("results")
+    results.mkdir()
+    for name, folder in {"plane": plane, "spectral": spectral, "few": few_samples}.items():
+        (results / name).symlink_to(folder)
+    (results / "new" / "trials").mkdir(parents=True)
+    cut = example.write(results / "cut", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    (cut / "sweep.json").write_text('{"study": "made')
+    Path("taken").write_text("a file")
+    for name in ("elsewhere", "folder.png"):
+        Path(name).mkdir()
+    return {name: f"results/{name}" for name in ("plane", "spectral", "few")}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_and_nothing_is_written(mistake, place, snapshot):
+    words = [word.format(**place) for word in MISTAKES[mistake].split(" ")]
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(UserError) as told:
+        app(words, result_action="return_value")
+    assert told.value.exit_code == 2
+    assert str(told.value).replace(f"{Path.cwd()}/", "") == snapshot
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_part_that_is_cut_short_is_told_and_not_read(tmp_path: Path):
+    folder = example.write(tmp_path / "r", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    [part] = (folder / "trials").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(UserError, match=part.name):
+        app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")

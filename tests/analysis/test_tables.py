@@ -1,0 +1,211 @@
+"""Tables: which cells tie, how numbers are rounded, and what each format says."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import example_results as example
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as reference
+
+from analysis import load
+from analysis.compare import Comparison, compare, direction
+from analysis.errors import AnalysisError
+from analysis.load import Results
+from analysis.provenance import provenance
+from analysis.rounding import Rounding, in_words, told
+from analysis.rows import Rows, Source
+from analysis.stats import Interval
+from analysis.tables import Table, comma_separated, latex, markdown, page, tex
+
+METHODS = ("method", "samples_per_class")
+
+
+def compared(data, axes=METHODS, value="test_accuracy", **options) -> Comparison:
+    options = {"better": None, "reference": None, "interval": "t"} | options
+    return compare(Rows.of(data), axes, value, **options)
+
+
+def table(folder: Path, axes=METHODS, value="test_accuracy", **options) -> Table:
+    """What the verb `table` prints of a folder; its path is left out, so that texts are equal everywhere."""
+    rows = Results.open(folder).rows()
+    comparison = compared(rows, axes, value, **options)
+    found = provenance(told(comparison, {"rows": axes[0]}), comparison.cells, rows.source)
+    facts = found.facts | {"source": found.facts["source"] | {"results": "results/here"}}
+    return in_words(comparison, type(found)(found.notes, facts))
+
+
+def test_a_cell_is_the_mean_of_its_seeds_with_students_interval(few_samples: Path):
+    values = load(few_samples, where="method = 'kd' and samples_per_class = 50")["test_accuracy"]
+    low, high = reference.t.interval(0.95, 3, loc=values.mean(), scale=reference.sem(values))
+    entry = compared(load(few_samples)).entries["kd", 50]
+    assert entry.n == 4
+    assert (entry.mean.low, entry.mean.high) == pytest.approx((low, high))
+
+
+def test_the_best_of_a_column_and_its_ties_are_found_seed_by_seed(few_samples: Path):
+    """`none` lies within the interval of `kd`, yet kd wins on every seed: paired, they differ."""
+    found = compared(load(few_samples))
+    kd, none = found.entries["kd", 50].mean, found.entries["none", 50].mean
+    assert none.high > kd.low
+    assert {place for place, entry in found.entries.items() if entry.best} == {
+        ("kd", 10), ("at", 10), ("kd", 50), ("at", 50),
+    }  # fmt: skip
+    assert found.pairings == {"paired"}
+
+
+def test_without_shared_seeds_rows_are_compared_by_welch(few_samples: Path):
+    trials = load(few_samples).assign(seed_data=0)
+    trials["seed_init"] += 100 * (trials["method"] == "none")
+    found = compared(trials)
+    assert found.pairings == {"paired", "Welch"}
+    assert found.entries["none", 50].best, "unpaired, the difference drowns in the seeds"
+
+
+def test_where_less_is_better_the_least_is_best():
+    frame = pd.DataFrame({"method": ["a", "a", "b", "b"], "test_mse": [1.0, 1.1, 5.0, 5.1], "seed_init": [0, 1, 0, 1]})
+    best = compared(frame, ("method", None), "test_mse").entries
+    assert best["a", None].best
+    assert not best["b", None].best
+    assert compared(frame, ("method", None), "test_mse", better="max").entries["b", None].best
+
+
+@pytest.mark.parametrize(
+    ("value", "way"),
+    [("test_accuracy", "max"), ("agreement", "max"), ("test_mse", "min"), ("nll", "min"), ("alive_nodes", None)],
+)
+def test_a_metrics_name_says_what_is_better(value, way):
+    assert direction(value) == way
+
+
+def test_one_seed_has_no_interval_and_no_ties(one_seed: Path):
+    found = compared(load(one_seed))
+    assert all(np.isnan(entry.mean.low) for entry in found.entries.values())
+    assert found.pairings == set()
+    assert sum(entry.best for entry in found.entries.values()) == 2
+    assert "±" not in markdown(table(one_seed))
+
+
+def test_differences_are_to_the_reference_and_paired(few_samples: Path):
+    found = compared(load(few_samples), reference="none")
+    trials = load(few_samples, where="samples_per_class = 50").pivot(index="seed_init", columns="method")
+    wanted = reference.ttest_rel(trials["test_accuracy", "kd"], trials["test_accuracy", "none"])
+    difference = found.entries["kd", 50].difference
+    assert (difference.low, difference.high) == pytest.approx(tuple(wanted.confidence_interval(0.95)))
+    assert found.entries["none", 50].difference is None
+
+
+def test_a_reference_may_be_a_number(few_samples: Path):
+    found = compared(load(few_samples), ("samples_per_class", "method"), reference="10")
+    assert found.entries[50, "kd"].difference is not None
+    with pytest.raises(AnalysisError, match="`11`"):
+        compared(load(few_samples), ("samples_per_class", "method"), reference="11")
+
+
+def test_places_without_trials_are_counted_not_hidden(panels: Path):
+    found = compared(load(panels, where="panel = 'a'"), ("second", "student_width"), "test_mse")
+    assert found.missing() == 1
+    assert ("relu", 40) not in found.entries
+    assert (found.entries["relu", 20].n, found.entries["relu", 20].diverged) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("interval", "others", "text"),
+    [
+        (Interval(0.81234, 0.80824, 0.81644), [], "0.8123 ± 0.0041"),
+        (Interval(81.234, 80.7, 81.768), [], "81.23 ± 0.53"),
+        (Interval(1234.5, 1134.5, 1334.5), [], "1234 ± 100"),
+        (Interval(-0.5, -0.61, -0.39), [], "−0.50 ± 0.11"),
+        (Interval(0.5, 0.4, 0.7), [], "0.50 [0.40, 0.70]"),
+        (Interval(0.81234, np.nan, np.nan), [], "0.8123"),
+        (Interval(20.0, 20.0, 20.0), [], "20.00 ± 0.00"),
+        (Interval(0.0, 0.0, 0.0), [], "0 ± 0"),
+        (Interval(1.234e-5, 1.19e-5, 1.278e-5), [], "(1.234 ± 0.044) × 10⁻⁵"),
+        (Interval(2.5, 2.0, 3.0), [Interval(2.5e-4, 2e-4, 3e-4)], "2.50 ± 0.50"),
+        (Interval(2.5e-4, 2e-4, 3e-4), [Interval(2.5, 2.0, 3.0)], "(2.50 ± 0.50) × 10⁻⁴"),
+        (Interval(2.5e-4, np.nan, np.nan), [Interval(2.5, np.nan, np.nan)], "2.50 × 10⁻⁴"),
+    ],
+)
+def test_numbers_are_rounded_to_what_their_interval_supports(interval, others, text):
+    assert Rounding.of([interval, *others]).text(interval) == text
+
+
+@pytest.mark.parametrize("write", [markdown, latex, page])
+@pytest.mark.parametrize("options", [{"reference": "none"}, {"axes": ("method", None), "interval": "bootstrap"}])
+def test_tables_as_printed(few_samples: Path, snapshot, write, options):
+    assert write(table(few_samples, **options)) == snapshot
+
+
+def test_csv_has_twelve_digits_and_describes_itself(few_samples: Path):
+    found = compared(load(few_samples), reference="none")
+    lines = list(csv.DictReader(io.StringIO(comma_separated(found, Source(sweep="few", git_sha=("abc",))))))
+    assert [(line["method"], line["samples_per_class"]) for line in lines] == [
+        (m, s) for m in ("none", "kd", "at") for s in ("10", "50")
+    ]
+    kd = lines[3]
+    assert float(kd["mean"]) == pytest.approx(found.entries["kd", 50].mean.mean, rel=1e-11)
+    assert (kd["n"], kd["best"], kd["unit"], kd["level"], kd["git_sha"]) == ("4", "True", "fraction", "0.95", "abc")
+    assert (lines[0]["difference"], lines[4]["diverged"]) == ("", "1")
+
+
+@pytest.mark.parametrize(
+    ("write", "pattern"), [(markdown, r"<!-- tsd: (.*) -->"), (latex, r"% tsd: (.*)"), (page, r"<!-- tsd: (.*) -->")]
+)
+def test_tables_end_with_their_provenance(few_samples: Path, write, pattern):
+    found = table(few_samples)
+    dashes = Table(**{**vars(found), "facts": json.dumps({"where": "a --> b"})})
+    assert json.loads(re.search(pattern, write(found))[1])["counts"]["trials"] == 24
+    assert json.loads(re.search(pattern, write(dashes))[1]) == {"where": "a --> b"}
+
+
+def test_html_is_well_formed_and_loads_nothing(few_samples: Path):
+    class Balance(HTMLParser):
+        open: list[str] = []  # noqa: RUF012
+
+        def handle_starttag(self, tag, attrs):
+            assert not {"src", "href"} & {name for name, _ in attrs}
+            self.open += [tag] if tag != "meta" else []
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    parser = Balance()
+    parser.feed(page(table(few_samples)))
+    assert parser.open == []
+
+
+NASTY = r"100%_of {x} & $y$ # ~tilde ^hat \slash <a> |b| “q” ± − × ≤ … 10⁻⁵"
+
+
+def test_latex_escapes_what_it_would_read():
+    assert tex(r"a_b & 5 % {c} $ # ~ ^ \ <") == (
+        r"a\_b \& 5 \% \{c\} \$ \# \textasciitilde{} \textasciicircum{} \textbackslash{} $<$"
+    )
+    assert tex("2 × 10⁻⁵ ± −1") == r"2 $\times$ 10$^{-5}$ $\pm$ $-$1"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
+def test_latex_compiles_with_the_nastiest_of_names(tmp_path: Path):
+    trials = [
+        {"method": m, "a_b": c, "test_accuracy": 0.5 + 0.01 * s, "seed_init": s}
+        for m in (NASTY, "kd")
+        for c in ("%", "&")
+        for s in range(3)
+    ]
+    folder = example.write(
+        tmp_path / "r_#1", trials, parameters={"method": "", "a_b": "%"}, metrics={"test_accuracy": "%"}
+    )
+    (tmp_path / "t.tex").write_text(latex(table(folder, ("method", "a_b"))))
+    (tmp_path / "doc.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
