@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from tsd.fields import Batched, Static, field
@@ -151,7 +152,7 @@ def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
         "alive_nodes": int(survivors.sum()),
         "test_mse_pruned": mse(Fitted(student.model, prune(student.params, survivors), {}), held["test"]),
         "keep_top_teacher": top,
-        "keep_top_teacher_ratio": top / test,
+        "keep_top_teacher_ratio": top / test if test > 0 else nan,
     }
     return Measured(metrics, [Curve("mse_keep", counts, kept)])
 
