@@ -10,7 +10,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,6 +58,7 @@ class Asked:
     connection: duckdb.DuckDBPyConnection
     store: Store
     file: Path
+    whole: bool
 
     @classmethod
     @contextmanager
@@ -70,13 +71,14 @@ class Asked:
             for name, check in getattr(sweep.module, "CHECKS", {}).items():
                 for (value,) in connection.execute(f"SELECT DISTINCT {pack.quote(name)} FROM trials").fetchall():
                     check(value)
-            yield cls(sweep, expanded, connection, store, file)
+            yield cls(sweep, expanded, connection, store, file, where is None)
 
     def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> Plan:
         """Compare with the store."""
-        return plan.make(
+        planned = plan.make(
             self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode, move_damaged=move_damaged
         )
+        return planned if self.whole else replace(planned, orphans=0)
 
 
 def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) -> int:
