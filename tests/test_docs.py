@@ -1,0 +1,54 @@
+"""What the papers say is there: links, commands and flags; every shipped sweep is right and says how to run it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tsd.sweep import spec
+
+ROOT = Path(__file__).parent.parent
+PAPERS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
+TEXTS = [*PAPERS, *SWEEPS, ROOT / "Makefile", ROOT / "cluster.yaml"]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every `python -m tsd.sweep …` and `python -m analysis …`, continued lines joined, comment signs taken away."""
+    joined = re.sub(r"\\\n#?\s*", " ", re.sub(r"^#\s?", "", text, flags=re.M))
+    found = re.findall(r"-m ((?:tsd\.sweep|analysis)\b[^`\n|]*)", joined)
+    return [words for words in (shlex.split(f, comments=True) for f in found) if len(words) > 1]
+
+
+@cache
+def flags(module: str, verb: str) -> str:
+    asked = [sys.executable, "-m", module, verb, "--help"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(paper):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", paper.read_text()):
+        assert (paper.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda p: p.name)
+def test_every_flag_of_every_command_exists(text):
+    for module, verb, *rest in commands(text.read_text()):
+        known = flags(module, "run" if verb.endswith((".yaml", "FILE")) else verb)
+        for flag in (word for word in rest if re.match(r"--?[a-z]", word)):
+            assert re.search(rf"(?<![\w-]){flag}(?![\w-])", known), f"{module} {verb} {flag}"
+
+
+@pytest.mark.parametrize("sweep", SWEEPS, ids=lambda p: p.stem)
+def test_every_shipped_sweep_is_right_and_says_what_it_asks_and_how_to_run_it(sweep):
+    loaded = spec.load(sweep)
+    assert loaded.name == sweep.stem
+    question, *rest = [line for line in sweep.read_text().splitlines() if line.startswith("#")]
+    assert "?" in question and "arXiv" in question
+    assert any(f"python -m tsd.sweep sweeps/{sweep.name}" in line for line in rest)
+    assert any("python -m analysis" in line for line in rest)
