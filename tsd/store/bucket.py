@@ -6,20 +6,23 @@ renamed.
 
 from __future__ import annotations
 
+import errno
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pyarrow import ArrowException, fs
 
-from tsd.store.errors import told_remote
+from tsd.store.errors import StoreError, told_remote
 from tsd.store.files import TEMPORARY, Entry
 from tsd.store.names import below, relative, shown
 
 _OBJECT_STORES = ("s3", "gcs", "abfs")
+_DELAYED = "allow_delayed_open"
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,13 @@ class Bucket:
     def of(cls, uri: str) -> Bucket:
         """Open `uri`. Raises StoreError where that names nothing that can be opened."""
         try:
-            system, base = fs.FileSystem.from_uri(uri)
+            system, base = fs.FileSystem.from_uri(_in_one_put(uri))
         except (ArrowException, OSError, ValueError) as error:
-            raise told_remote(error, "open", shown(uri)) from error
+            raise told_remote(error, "open", shown(uri)) from None
+        if not base.strip("/"):
+            raise StoreError(
+                f"{shown(uri)} names no bucket. Write `scheme://bucket/folder`, such as s3://my-bucket/results."
+            )
         return cls(system, base.rstrip("/"), shown(uri), system.type_name in _OBJECT_STORES)
 
     def where(self, name: str = "") -> str:
@@ -86,6 +93,8 @@ class Bucket:
     def move(self, name: str, to: str) -> None:
         source, target = self._path(name), self._path(to)
         with self._told("move", name, missing=True):
+            if self.system.get_file_info(source).type == fs.FileType.NotFound:
+                raise FileNotFoundError(errno.ENOENT, "no such file", source)
             if not self.puts:
                 self.system.create_dir(target.rpartition("/")[0], recursive=True)
             self.system.move(source, target)
@@ -112,3 +121,11 @@ class Bucket:
             if missing and isinstance(error, FileNotFoundError):
                 raise
             raise told_remote(error, action, self.where(name)) from error
+
+
+def _in_one_put(uri: str) -> str:
+    """On S3 pyarrow begins a multipart upload for the smallest file unless told to see first how much there is."""
+    parts = urlsplit(uri)
+    if parts.scheme.lower() != "s3" or _DELAYED in parts.query:
+        return uri
+    return urlunsplit(parts._replace(query=f"{parts.query}&{_DELAYED}=true".lstrip("&")))

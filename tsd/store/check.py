@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from tsd.store import parts, reading
 from tsd.store.artefacts import Artefacts
 from tsd.store.errors import ArtefactError, Damaged
@@ -58,10 +56,10 @@ class Report:
 def check(files: Files, *, repair: bool) -> Report:
     """Read everything; see `Store.check`."""
     found = reading.scan(files, reading.taking(None))
-    damaged = [(part, damage) for part, damage in found.damaged]
-    for part, table in found.pieces:
+    damaged = list(found.damaged)
+    for part, _ in found.pieces:
         try:
-            reading.curves_of(files, part, table, np.ones(table.num_rows, bool))
+            reading.curves_of(files, part)
         except Damaged as damage:
             damaged.append((part, damage))
     spoilt = {part.stem for part, _ in damaged}

@@ -1,8 +1,8 @@
-"""Many small parts into few large ones, while a sweep runs or not.
+"""Many small parts into few large ones, while a sweep runs or not, and however many do so at once.
 
-The new part is written first and names the parts that it stands for; these are deleted after. Whenever this is cut
-off, the rows are in the old parts, or in the new one and in old ones that readers pass over. Parts never change, so
-what is deleted is what was merged.
+Parts never change. A new part is written first and holds the best row of every trial of the old ones, which are deleted
+after. So a row goes only after one as good or better was stored. Cut off in between, rows are stored twice, and readers
+take each once, as ever.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from tsd.store.parts import Part
 
 LIMIT = 256 << 20
 """Bytes of a compacted part at most. A part that has half of them is not compacted again."""
+
+_Member = tuple[Part, pa.Table]
+"""A part, and what tells rows of one trial apart in it."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,6 @@ class CompactReport:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A part that is to be merged: its schema, what tells its trials apart, and which of its rows are read."""
-
-    part: Part
-    columns: pa.Schema
-    keys: pa.Table
-    mask: np.ndarray
-
-
 def compact(files: Files) -> CompactReport:
     """Merge parts; see `Store.compact`."""
     before = parts.listed(files)
@@ -67,49 +60,47 @@ def compact(files: Files) -> CompactReport:
 
 def _compact(files: Files) -> list[str]:
     """Returns the names of damaged files. Raises FileNotFoundError where another compaction was faster."""
-    found = reading.scan(files, lambda file: (file.schema_arrow, reading.taking(())(file)))
+    found = reading.scan(files, reading.taking(()))
     damaged = [damage.name for _, damage in found.damaged]
-    masks = reading.winners([keys for _, (_, keys) in found.pieces])
-    members = []
-    for (part, (columns, keys)), mask in zip(found.pieces, masks, strict=True):
+    small = []
+    for part, keys in found.pieces:
         try:
-            reading.curves_of(files, part, keys, mask)
+            if part.size < LIMIT // 2:
+                reading.curves_of(files, part)
+                small.append((part, keys))
         except Damaged as damage:
             damaged.append(damage.name)
-        else:
-            members.append(_Member(part, columns, keys, mask))
-    if not damaged:
-        for part in found.superseded:
-            parts.discard(files, part)
-    for group in _groups([m for m in members if m.part.size < LIMIT // 2]):
+    for group in _groups(small):
         _merge(files, group)
     return damaged
 
 
-def _groups(members: Sequence[_Member]) -> Iterator[list[_Member]]:
+def _groups(small: Sequence[_Member]) -> Iterator[list[_Member]]:
     """Neighbours of `LIMIT` bytes together; a part that would stay alone is left as it is."""
     group: list[_Member] = []
-    for member in members:
-        if sum(m.part.size for m in group) + member.part.size > LIMIT:
+    for part, keys in small:
+        if sum(other.size for other, _ in group) + part.size > LIMIT:
             yield from [group] if len(group) > 1 else []
             group = []
-        group.append(member)
+        group.append((part, keys))
     yield from [group] if len(group) > 1 else []
 
 
 def _merge(files: Files, group: Sequence[_Member]) -> None:
-    """Write one part that stands for those of `group`, see that it can be read, and delete them."""
-    whole = reading.unified([(m.part, m.columns) for m in group])
-    rows = parts.encode((_rows(files, m, whole) for m in group), whole, replaces=[m.part.stem for m in group])
-    tables = (reading.curves_of(files, m.part, m.keys, m.mask) for m in group)
-    curves = parts.encode(tables, schema.CURVES) if any(m.part.curves for m in group) else None
+    """Write one part that holds what readers take of `group`, see that it can be read, and delete them."""
+    masks = reading.winners([keys for _, keys in group])
+    whole = reading.unified([(part, parts.open_sealed(files, part.trials.name).schema_arrow) for part, _ in group])
+    rows = parts.encode((_rows(files, part, mask, whole) for (part, _), mask in zip(group, masks, strict=True)), whole)
+    drawn = (reading.curves_of(files, part, keys, mask) for (part, keys), mask in zip(group, masks, strict=True))
+    curves = parts.encode(drawn, schema.CURVES) if any(part.curves for part, _ in group) else None
     stem = parts.write(files, "compacted", rows, curves)
     for folder in ("trials", "curves") if curves else ("trials",):
         parts.open_sealed(files, f"{folder}/{stem}{parts.SUFFIX}")
-    for member in group:
-        parts.discard(files, member.part)
+    for part, _ in group:
+        if part.stem != stem:
+            parts.discard(files, part)
 
 
-def _rows(files: Files, member: _Member, whole: pa.Schema) -> pa.Table:
-    table = parts.open_sealed(files, member.part.trials.name).read()
-    return schema.conform(table.filter(pa.array(member.mask)), whole)
+def _rows(files: Files, part: Part, mask: np.ndarray, whole: pa.Schema) -> pa.Table:
+    table = parts.open_sealed(files, part.trials.name).read()
+    return schema.conform(table.filter(pa.array(mask)), whole)

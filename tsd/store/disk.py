@@ -81,7 +81,7 @@ class Disk:
             with self._told("write to", str(path)):
                 path.mkdir(parents=True, exist_ok=True)
                 if not os.access(path, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                    raise OSError(errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES, "no access")
 
     def arrow(self) -> tuple[Any, str]:
         from pyarrow import fs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from tsd.errors import UserError
 
@@ -52,8 +53,13 @@ def told(error: OSError, action: str, where: str) -> StoreError:
 
 def told_remote(error: Exception, action: str, where: str) -> StoreError:
     """`error` of an object store, met while doing `action` to `where`."""
-    said = " ".join(str(error).split())[:400].rstrip(".")
+    said = _secret(" ".join(str(error).split()))[:400].rstrip(".")
     return StoreError(
         f"Could not {action} {where}. The storage says: {said}. {_SAFE} Check address, bucket, credentials and "
         f"network, or {_ELSEWHERE}. {_AGAIN}"
     )
+
+
+def _secret(text: str) -> str:
+    """`text` with user, password and options taken out of every URI in it."""
+    return re.sub(r"(://)[^/\s'\"]*@|\?[^\s'\"]*=[^\s'\"]*", r"\1", text)

@@ -39,7 +39,7 @@ class EventLog:
 
     def add(self, kind: str, facts: Mapping[str, Any] | None = None) -> None:
         """Note that something of this kind happened, with JSON-able facts about it. Raises StoreError."""
-        event = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind} | dict(facts or {})
+        event = {"at": datetime.now(UTC).isoformat(timespec="microseconds"), "kind": kind} | dict(facts or {})
         line = json.dumps(event, ensure_ascii=False).encode() + b"\n"
         if self._files.appends:
             self._files.append(f"events/{self._run}.jsonl", line)

@@ -23,7 +23,6 @@ from tsd.store.files import Entry, Files
 from tsd.store.names import key
 
 SUFFIX = ".parquet"
-REPLACES_KEY = b"tsd.replaces"
 ROWS_A_GROUP = 1 << 17
 
 _SEAL = 16
@@ -58,16 +57,20 @@ def write(files: Files, name: str, rows: bytes, curves: bytes | None) -> str:
 
 
 def listed(files: Files) -> list[Part]:
-    """Every part, the damaged and the superseded among them, sorted by stem."""
-    curves = {e.name: e for e in _entries(files, "curves")}
+    """Every part, the damaged among them, sorted by stem.
+
+    Curves come before their trials and go after them, so who lists the trials first misses no curves.
+    """
     stems = {_stem(e.name): e for e in _entries(files, "trials")}
+    curves = {e.name: e for e in _entries(files, "curves")}
     return [Part(stem, entry, curves.get(_file("curves", stem))) for stem, entry in sorted(stems.items())]
 
 
 def strays(files: Files) -> list[Entry]:
     """Curves without their trials: a write that was cut off, or one that is under way."""
+    curves = _entries(files, "curves")
     stems = {_stem(e.name) for e in _entries(files, "trials")}
-    return [e for e in _entries(files, "curves") if _stem(e.name) not in stems]
+    return [e for e in curves if _stem(e.name) not in stems]
 
 
 def set_aside(files: Files, part: Part) -> list[str]:
@@ -85,25 +88,24 @@ def set_aside(files: Files, part: Part) -> list[str]:
 
 
 def discard(files: Files, part: Part) -> None:
-    """Delete a part that another one stands for."""
+    """Delete a part whose rows are elsewhere. Its trials go first, so it is gone as a whole."""
     for entry in (part.trials, part.curves):
         if entry is not None:
             files.delete(entry.name)
 
 
-def encode(tables: Iterable[pa.Table], columns: pa.Schema, replaces: Iterable[str] = ()) -> bytes:
+def encode(tables: Iterable[pa.Table], columns: pa.Schema) -> bytes:
     """A sealed Parquet file of `tables`, one row group for every 131,072 rows.
 
     Args:
         tables: in the schema `columns`.
         columns: schema of the file.
-        replaces: stems of the parts that the file stands for.
     """
-    metadata = dict(columns.metadata) | ({REPLACES_KEY: "\n".join(replaces)} if replaces else {})
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink, columns.with_metadata(metadata), compression="zstd", write_page_checksum=True
-    ) as writer:
+    # Arrow's own copy of the schema would double a small file and tells nothing that Parquet does not.
+    options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
+    with pq.ParquetWriter(sink, columns, **options) as writer:
+        writer.add_key_value_metadata(columns.metadata)
         held: list[pa.Table] = []
         for table in tables:
             held.append(table)
@@ -134,12 +136,6 @@ def open_footer(files: Files, name: str) -> pq.ParquetFile:
     except OSError as error:
         raise told_remote(error, "read", files.where(name)) from error
     return _opened(source, files, name)
-
-
-def replaced(file: pq.ParquetFile) -> list[str]:
-    """Stems of the parts that this one stands for."""
-    text = (file.metadata.metadata or {}).get(REPLACES_KEY, b"").decode()
-    return text.split("\n") if text else []
 
 
 def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:

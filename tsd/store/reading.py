@@ -1,7 +1,7 @@
 """Many parts as one table: one row a trial.
 
 A trial may have several rows: its pack ran twice, or it failed before it was done. The best state is read, of equal
-ones the latest. A part that a compacted one stands for is not read beside it.
+ones the latest.
 """
 
 from __future__ import annotations
@@ -48,16 +48,14 @@ class Scan(Generic[T]):
     Args:
         pieces: the sound parts, each with what was taken of it.
         damaged: the others, each with what is wrong.
-        superseded: parts that a sound one stands for, sound or not.
     """
 
     pieces: list[tuple[Part, T]]
     damaged: list[tuple[Part, Damaged]]
-    superseded: list[Part]
 
 
 def scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener = parts.open_sealed) -> Scan[T]:
-    """`take` of the trials of every part that no other stands for. Raises StoreError."""
+    """`take` of the trials of every part. Raises StoreError."""
     return steadily(lambda: _scan(files, take, opener))
 
 
@@ -144,12 +142,12 @@ def curves(files: Files) -> pa.Table:
     return pa.concat_tables([schema.CURVES.empty_table(), *wholly(files, read)])
 
 
-def curves_of(files: Files, part: Part, keys: pa.Table, mask: np.ndarray) -> pa.Table:
-    """The curves of those trials of a part that `mask` has. Raises Damaged and FileNotFoundError."""
+def curves_of(files: Files, part: Part, keys: pa.Table | None = None, mask: np.ndarray | None = None) -> pa.Table:
+    """The curves of a part, or of those rows of its `keys` that `mask` has. Raises Damaged and FileNotFoundError."""
     if part.curves is None:
         return schema.CURVES.empty_table()
     table = parts.open_sealed(files, part.curves.name).read()
-    if not mask.all():
+    if keys is not None and mask is not None and not mask.all():
         kept = keys["trial_id"].filter(pa.array(mask)).combine_chunks()
         table = table.filter(pc.is_in(table["trial_id"], value_set=kept))
     return schema.conform(table, schema.CURVES)
@@ -168,21 +166,17 @@ def unified(pieces: Sequence[tuple[Part, pa.Schema]]) -> pa.Schema:
 
 
 def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener) -> Scan[T]:
-    def look(part: Part) -> tuple[Part, T | Damaged, list[str]]:
+    def look(part: Part) -> tuple[Part, T | Damaged]:
         try:
-            file = opener(files, part.trials.name)
-            return part, take(file), parts.replaced(file)
+            return part, take(opener(files, part.trials.name))
         except Damaged as damage:
-            return part, damage, []
+            return part, damage
 
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(look, parts.listed(files)))
-    gone = {stem for _, _, replaced in found for stem in replaced}
-    live = [(part, value) for part, value, _ in found if part.stem not in gone]
     return Scan(
-        pieces=[(part, value) for part, value in live if not isinstance(value, Damaged)],
-        damaged=[(part, value) for part, value in live if isinstance(value, Damaged)],
-        superseded=[part for part, _, _ in found if part.stem in gone],
+        pieces=[(part, value) for part, value in found if not isinstance(value, Damaged)],
+        damaged=[(part, value) for part, value in found if isinstance(value, Damaged)],
     )
 
 

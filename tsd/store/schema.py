@@ -2,7 +2,8 @@
 
 A table carries what its columns mean in its own metadata, so that a reader needs neither the study nor torch:
 `tsd.schema_version`, and `tsd.fields`, JSON of column → {role, unit, doc} with role "parameter" (asked for by the
-sweep), "metric" (reported by the study) or "record" (about the run).
+sweep), "metric" (reported by the study) or "record" (about the run). Curves stand beside the columns, with role "curve"
+where they are no metric too, and all of them with `step`, what their steps are.
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ def trial_schema(
     `dtype` and `way` are parameters of most studies and keep their place near the end. `dtype` is then told as a
     parameter; `way` stays a record, since it holds the way taken, not the one asked for.
 
+    Args:
+        parameters, metrics: columns of their own, by name.
+        curves: what the study's curves are, by metric; they are told in the metadata and are no columns here.
+
     Raises:
         ValueError: a parameter or a metric has the name of another column.
     """
@@ -113,7 +118,7 @@ def trial_schema(
 
 
 def fields_of(schema: pa.Schema) -> dict[str, dict[str, str]]:
-    """What the columns of a table mean: column → {role, unit, doc}."""
+    """What the columns and the curves of a table mean: name → {role, unit, doc}, and `step` for a curve."""
     return json.loads((schema.metadata or {}).get(FIELDS_KEY, b"{}"))
 
 

@@ -1,0 +1,49 @@
+"""Views answer as the tables do, see nothing but the results, and need not hold them in memory."""
+
+import duckdb
+import pyarrow as pa
+import pytest
+from store_cases import METRICS, PARAMETERS, curves, row, rows
+
+from tsd.store import schema
+from tsd.store.schema import ColumnInfo
+
+
+@pytest.fixture
+def connection():
+    """A database that may not open files itself."""
+    made = duckdb.connect()
+    made.execute("SET enable_external_access = false")
+    return made
+
+
+def test_views_answer_as_the_tables_do(any_store, connection):
+    grown = schema.trial_schema(PARAMETERS | {"depth": ColumnInfo("int")}, METRICS)
+    any_store.write_part("one", rows("ab", "failed", at=5), None)
+    any_store.write_part("two", rows("bc", at=1), curves("bc", 1.0))
+    any_store.write_part("three", pa.Table.from_pylist([row("c", at=2, depth=3)], schema=grown), curves("c", 2.0, 3))
+    for _ in range(2):
+        any_store.connect(connection)
+        trials = connection.sql("FROM trials").to_arrow_table()
+        drawn = connection.sql("FROM curves").to_arrow_table()
+        assert trials.column_names == any_store.trials().column_names
+        assert trials.sort_by("trial_id").to_pylist() == any_store.trials().sort_by("trial_id").to_pylist()
+        order = [("trial_id", "ascending"), ("step", "ascending")]
+        assert drawn.sort_by(order).to_pylist() == any_store.curves().sort_by(order).to_pylist()
+        assert drawn.num_rows == 5
+        any_store.compact()
+
+
+def test_an_empty_store_has_empty_views(any_store, connection):
+    any_store.connect(connection)
+    assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(0,)]
+    assert connection.execute("SELECT count(*) FROM curves").fetchall() == [(0,)]
+
+
+def test_views_are_of_the_moment(store, connection):
+    store.write_part("one", rows("a"), None)
+    store.connect(connection)
+    store.write_part("two", rows("b"), None)
+    assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(1,)]
+    store.connect(connection)
+    assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(2,)]
