@@ -72,7 +72,9 @@ def sql(
     from analysis.load import Results
     from analysis.sql import publish
 
-    publish(Results.open(results), query, format, files.checked(output or [], files.ANSWERS))
+    found = Results.open(results)
+    found.rows()  # tells of a folder without trials
+    publish(found, query, format, files.checked(output or [], files.ANSWERS))
 
 
 def main() -> None:

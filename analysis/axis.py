@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.cells import Cells
 from analysis.errors import AnalysisError
-from analysis.rows import Rows
 from analysis.style import label, numbers, plain
 
 LONGEST_NAME = 24
@@ -34,10 +34,9 @@ class Axis:
     log: bool = False
 
     @classmethod
-    def of(cls, rows: Rows, name: str, log: bool = False) -> Axis:
-        """The axis of a column. Raises AnalysisError where its values cannot stand on a logarithmic one."""
-        rows.require(name)
-        values, numeric = tuple(rows.values(name)), rows.is_numeric(name)
+    def of(cls, cells: Cells, name: str, log: bool = False) -> Axis:
+        """One of the axes of `cells`. Raises AnalysisError where its values cannot stand on a logarithmic one."""
+        values, numeric = tuple(cells.values(name)), cells.rows.is_numeric(name)
         if not values:
             raise AnalysisError(f"`{name}` applies to none of these trials, so it cannot be an axis.")
         if log and not numeric:
@@ -47,7 +46,7 @@ class Axis:
                 f"`{name}` holds {values[0]}, which has no place on a logarithmic axis.\n"
                 f'Leave the axis linear, or choose what is positive: --where "{name} > 0".'
             )
-        return cls(name, label(name, rows.unit(name)), values, numeric, log)
+        return cls(name, label(name, cells.rows.unit(name)), values, numeric, log)
 
     def centres(self) -> NDArray[np.float64]:
         """Where each value stands: the number itself, or its place among the categories."""

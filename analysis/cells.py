@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -36,9 +37,10 @@ class Cells:
     """What rows say about a value.
 
     Args:
-        frame: a row for each combination of the axes that occurs: the axes, `n` seeds with a value, their `mean` and
-            `sd` (NaN where n < 2), and how many trials are `diverged` or `failed`.
+        frame: a row for each combination of the axes that occurs: the axes, `_n` seeds with a value, their `_mean` and
+            `_sd` (NaN where n < 2), and how many trials are `_diverged` or `_failed`. No column of a study begins so.
         axes, value: the columns' names.
+        rows: the columns that were aggregated, in memory.
         pooled: parameters that vary inside a cell.
         streams: number of seeds of each random stream that has more than one.
     """
@@ -46,14 +48,19 @@ class Cells:
     frame: pd.DataFrame
     axes: tuple[str, ...]
     value: str
+    rows: Rows
     totals: Totals
     pooled: tuple[str, ...]
     streams: dict[str, int]
 
     def seeds(self) -> tuple[int, int]:
         """Fewest and most seeds of a cell that has a mean; (0, 0) where none has."""
-        n = self.frame["n"][self.frame["n"] > 0]
+        n = self.frame["_n"][self.frame["_n"] > 0]
         return (int(n.min()), int(n.max())) if len(n) else (0, 0)
+
+    def values(self, axis: str) -> list[Any]:
+        """The values of an axis in their order."""
+        return self.rows.ordered(axis, self.frame[axis].dropna().unique().tolist())
 
 
 def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
@@ -61,35 +68,37 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     rows.require(*axes)
     rows.require_number(value)
     pooled, keys = _pooled(rows, axes), _list(axes)
+    rows = rows.held([*axes, value, *rows.seeds(), "state", *(["trial_id"] if rows.step else [])])
     means = rows.sql(
-        f"SELECT {keys}, count(*) AS n, avg(v) AS mean, stddev_samp(v) AS sd "
+        f"SELECT {keys}, count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
         f"FROM ({_repetitions(rows, axes, value, pooled)}) GROUP BY {keys}"
     )
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
     frame = _join(means, _states(rows, placed), placed).sort_values(list(axes), ignore_index=True)
-    return Cells(frame, tuple(axes), value, _totals(rows, placed, value), pooled, _streams(rows))
+    return Cells(frame, tuple(axes), value, rows, _totals(rows, placed, value), pooled, _streams(rows))
 
 
-def seed_means(rows: Rows, cells: Cells) -> pd.DataFrame:
-    """The repetitions behind the cells: a row for each cell and combination of seeds, `v` the mean of the value."""
-    return rows.sql(f"{_repetitions(rows, cells.axes, cells.value, cells.pooled)} ORDER BY ALL")
+def seed_means(cells: Cells) -> pd.DataFrame:
+    """The repetitions behind the cells: a row for each cell and combination of seeds, `_v` the mean of the value."""
+    return cells.rows.sql(f"{_repetitions(cells.rows, cells.axes, cells.value, cells.pooled)} ORDER BY ALL")
 
 
-def paired(rows: Rows, cells: Cells, target: object) -> pd.DataFrame:
-    """Each cell minus the one whose first axis is `target`: `n` seeds in common, `mean` and `sd` of the differences."""
-    each = _list([*cells.axes[1:], *rows.seeds()])
+def paired(cells: Cells, target: object) -> pd.DataFrame:
+    """Each cell minus the one whose first axis is `target`: `_n` seeds in common, `_mean` and `_sd` of it."""
+    each = _list([*cells.axes[1:], *cells.rows.seeds()])
     keys = _list(cells.axes)
-    return rows.sql(
-        f"WITH repetitions AS ({_repetitions(rows, cells.axes, cells.value, cells.pooled)}) "
-        f"SELECT {keys}, count(*) AS n, avg(a.v - b.v) AS mean, stddev_samp(a.v - b.v) AS sd FROM repetitions a "
-        f"JOIN (SELECT {each}, v FROM repetitions WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
+    return cells.rows.sql(
+        f"WITH repetitions AS ({_repetitions(cells.rows, cells.axes, cells.value, cells.pooled)}) "
+        f"SELECT {keys}, count(*) AS _n, favg(a._v - b._v) AS _mean, stddev_samp(a._v - b._v) AS _sd "
+        f"FROM repetitions a "
+        f"JOIN (SELECT {each}, _v FROM repetitions WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
         f"GROUP BY {keys}"
     )
 
 
 def _list(names: Sequence[str]) -> str:
-    return ", ".join(map(quoted, names))
+    return ", ".join(map(quoted, dict.fromkeys(names)))
 
 
 def _applies(names: Sequence[str]) -> str:
@@ -104,20 +113,20 @@ def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[s
     keys = _list([*axes, *rows.seeds()])
     whole = f" QUALIFY count(*) = max(count(*)) OVER (PARTITION BY {_list(axes)})" if pooled else ""
     return (
-        f"SELECT {keys}, avg(CAST({quoted(value)} AS DOUBLE)) AS v FROM rows "
+        f"SELECT {keys}, favg(CAST({quoted(value)} AS DOUBLE)) AS _v FROM rows "
         f"WHERE {_finite(value)} AND {_applies(axes)} GROUP BY {keys}{whole}"
     )
 
 
 def _states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
-    counts = ", ".join(f"count(*) FILTER (state = '{s}') AS {s}" for s in ("diverged", "failed"))
+    counts = ", ".join(f"count(*) FILTER (state = '{s}') AS _{s}" for s in ("diverged", "failed"))
     grouped = f"GROUP BY {_list(axes)}" if axes else ""
     return rows.sql(f"SELECT {', '.join([*map(quoted, axes), counts])} FROM rows WHERE {_applies(axes)} {grouped}")
 
 
 def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFrame:
     frame = means.merge(states, on=on, how="outer") if on else means.merge(states, how="cross")
-    counts = ["n", "diverged", "failed"]
+    counts = ["_n", "_diverged", "_failed"]
     return frame.assign(**frame[counts].fillna(0).astype("int64"))
 
 

@@ -33,9 +33,9 @@ class Side:
     values: tuple[Any, ...] = (None,)
 
     @classmethod
-    def of(cls, rows: Rows, name: str | None) -> Side:
-        """The values of a column in their order."""
-        return cls(name, rows.unit(name), tuple(rows.values(name))) if name else cls()
+    def of(cls, cells: Cells, name: str | None) -> Side:
+        """One of the axes of `cells`, if it has a name."""
+        return cls(name, cells.rows.unit(name), tuple(cells.values(name))) if name else cls()
 
 
 @dataclass(frozen=True)
@@ -106,22 +106,22 @@ def compare(
 ) -> Comparison:
     """The table of `value` over (rows, columns). Raises AnalysisError where a column is unknown or not a number."""
     cells = gather(rows, [a for a in axes if a], value)
-    sides = Side.of(rows, axes[0]), Side.of(rows, axes[1])
+    sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)
     found = {_place(r, cells): r for r in cells.frame.to_dict("records")}
-    samples = {place: Sample(r["n"], r["mean"], r["sd"]) for place, r in found.items() if r["n"] > 0}
+    samples = {place: Sample(r["_n"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
     champions = _champions(samples, better)
-    to_best = _differences(rows, cells, samples, champions)
-    to_target = _differences(rows, cells, samples, dict.fromkeys(sides[1].values, target) if reference else {})
-    means = _means(rows, cells, samples, interval)
+    to_best = _differences(cells, samples, champions)
+    to_target = _differences(cells, samples, dict.fromkeys(sides[1].values, target) if reference else {})
+    means = _means(cells, samples, interval)
     entries = {
         place: Entry(
-            n=r["n"],
+            n=r["_n"],
             mean=means.get(place, UNKNOWN),
             best=champions.get(place[1]) == place[0] or (place in to_best and to_best[place].is_tie()),
             difference=to_target[place].interval if place in to_target else None,
-            diverged=r["diverged"],
-            failed=r["failed"],
+            diverged=r["_diverged"],
+            failed=r["_failed"],
         )
         for place, r in found.items()
     }
@@ -156,14 +156,12 @@ def _champions(samples: dict[Place, Sample], better: str | None) -> dict[Any, An
     return {column: row for row, column in sorted(samples, key=lambda place: sign * samples[place].mean)}
 
 
-def _differences(
-    rows: Rows, cells: Cells, samples: dict[Place, Sample], targets: dict[Any, Any]
-) -> dict[Place, Difference]:
+def _differences(cells: Cells, samples: dict[Place, Sample], targets: dict[Any, Any]) -> dict[Place, Difference]:
     """Every place minus the target row of its column."""
     found: dict[Place, Difference] = {}
     for target in set(targets.values()):
-        records = paired(rows, cells, target).to_dict("records")
-        shared = {_place(r, cells): Sample(r["n"], r["mean"], r["sd"]) for r in records}
+        records = paired(cells, target).to_dict("records")
+        shared = {_place(r, cells): Sample(r["_n"], r["_mean"], r["_sd"]) for r in records}
         for (row, column), sample in samples.items():
             other = samples.get((target, column))
             if other and row != target and targets.get(column) == target:
@@ -178,8 +176,8 @@ def _difference(sample: Sample, other: Sample, shared: Sample | None) -> Differe
     return Difference(welch, "Welch" if np.isfinite(welch.low) else "")
 
 
-def _means(rows: Rows, cells: Cells, samples: dict[Place, Sample], kind: str) -> dict[Place, Interval]:
+def _means(cells: Cells, samples: dict[Place, Sample], kind: str) -> dict[Place, Interval]:
     if kind == "t":
         return {place: mean_interval(sample) for place, sample in samples.items()}
-    groups = seed_means(rows, cells).groupby(list(cells.axes))["v"]
+    groups = seed_means(cells).groupby(list(cells.axes))["_v"]
     return {(key[0], key[1] if cells.axes[1:] else None): bootstrap_interval(v) for key, v in groups}

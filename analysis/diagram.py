@@ -73,7 +73,7 @@ class Diagram:
         """Aggregate rows into a diagram. Raises AnalysisError where the columns do not make one."""
         view.check()
         cells = gather(rows, [name for name in (view.x, view.y, view.by) if name], view.value)
-        panels = _panels(cells, rows, view)
+        panels = _panels(cells, view)
         norm = heatmap.norm_of(np.stack([plane.mean for plane in panels.values()]), view.log_value, view.value)
         return cls(view, cells, panels, norm, style.label(view.value, rows.unit(view.value)))
 
@@ -82,20 +82,21 @@ class Diagram:
         return sum(int(plane.missing.sum()) for plane in self.panels.values())
 
     def draw(self, axes: Axes) -> None:
-        """The one panel with colour bar and legend, on axes of the caller's own."""
+        """The one panel with colour bar and legend, on axes of the caller's own and in the style in force."""
         [plane] = self.panels.values()
         mesh = heatmap.draw(axes, plane, self.norm, self.view.threshold)
         heatmap.colour_bar(mesh, [axes], self.label)
         handles = self._legend()
         if handles:
-            axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=min(3, len(handles)))
+            columns = style.legend_columns(handles, style.points(axes)[0])
+            axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)
 
-    def page(self, width: str | None = None) -> Figure:
-        """A figure of its own with every panel, sized for one or two columns of a paper."""
+    def page(self, width: str | None = None, shown: bool = False) -> Figure:
+        """A figure of its own with every panel, sized for one or two columns of a paper; see `style.new_figure`."""
         columns = min(len(self.panels), ACROSS)
         lines = -(-len(self.panels) // columns)
         inches = style.WIDTH[width or ("one" if columns == 1 else "two")]
-        figure = style.new_figure(inches, 0.5 + lines * self._height((inches - 0.9) / columns))
+        figure = style.new_figure(inches, 0.5 + lines * self._height((inches - 0.9) / columns), shown)
         places = [figure.add_subplot(lines, columns, i + 1) for i in range(len(self.panels))]
         for i, (place, (title, plane)) in enumerate(zip(places, self.panels.items(), strict=True)):
             mesh = heatmap.draw(place, plane, self.norm, self.view.threshold)
@@ -119,13 +120,13 @@ class Diagram:
         return heatmap.legend(planes, line if crossed else f"{line} (never crossed)")
 
 
-def _panels(cells: Cells, rows: Rows, view: View) -> dict[str, Plane]:
-    x, y, by = Axis.of(rows, view.x, view.log_x), Axis.of(rows, view.y, view.log_y), view.by
-    sizes = {a.name: len(a.values) for a in (x, y)} | ({by: len(rows.values(by))} if by else {})
+def _panels(cells: Cells, view: View) -> dict[str, Plane]:
+    x, y, by = Axis.of(cells, view.x, view.log_x), Axis.of(cells, view.y, view.log_y), view.by
+    sizes = {name: len(cells.values(name)) for name in cells.axes}
     if np.prod(list(sizes.values())) > MOST_CELLS or (by and sizes[by] > MOST_PANELS):
         counts = ", ".join(f"`{name}` {count}" for name, count in sizes.items())
         raise AnalysisError(f"Too many values to see: {counts}.\nChoose some with --where, or take other axes.")
     if by is None:
-        return {"": Plane.of(cells.frame, x, y, rows.step)}
-    frames = {value: cells.frame[cells.frame[by] == value] for value in rows.values(by)}
-    return {f"{style.label(by)}: {style.plain(str(v))}": Plane.of(f, x, y, rows.step) for v, f in frames.items()}
+        return {"": Plane.of(cells.frame, x, y, cells.rows.step)}
+    frames = {value: cells.frame[cells.frame[by] == value] for value in cells.values(by)}
+    return {f"{style.label(by)}: {style.plain(str(v))}": Plane.of(f, x, y, cells.rows.step) for v, f in frames.items()}

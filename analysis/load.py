@@ -50,7 +50,7 @@ class Results:
 
     @classmethod
     def open(cls, path: str | Path) -> Results:
-        """Raises AnalysisError where `path` holds no trial."""
+        """Raises AnalysisError where `path` is no results folder."""
         from tsd.store import Store
 
         _must_be_results(str(path))
@@ -58,10 +58,6 @@ class Results:
         connection = duckdb.connect()
         store.connect(connection)
         seal(connection)
-        if not count(connection.table("trials")):
-            raise AnalysisError(
-                f"{path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
-            )
         return cls(str(path), connection, store.fields(), store.sweep() or {})
 
     def curves(self) -> list[str]:
@@ -76,8 +72,11 @@ class Results:
     def rows(self, where: str | None = None) -> Rows:
         """One row for each experiment, not theory, that fulfils `where`."""
         trials = self.connection.sql("SELECT * FROM trials WHERE kind = 'experiment'")
-        if where is not None:
-            trials = chosen(trials, where)
+        if not count(trials):
+            raise AnalysisError(
+                f"{self.path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
+            )
+        trials = trials if where is None else chosen(trials, where)
         return Rows(trials, self.fields, _orders(self.sweep), self._source(trials, where))
 
     def steps(self, curve: str, where: str | None = None, called: str | None = None) -> Rows:
@@ -112,12 +111,13 @@ class Results:
 
     def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
         facts = (
-            "list_sort(list(DISTINCT git_sha)), list_sort(list(DISTINCT tsd_version)), "
+            "list_sort(list(DISTINCT git_sha) FILTER (git_sha <> '')), list_sort(list(DISTINCT tsd_version)), "
             "strftime(min(started_at), '%Y-%m-%d'), strftime(max(started_at), '%Y-%m-%d')"
         )
         shas, versions, first, last = trials.aggregate(facts).fetchall()[0]
         name = self.sweep.get("name") or Path(self.path.rstrip("/")).name
-        return Source(self.path, name, where, tuple(shas or ()), tuple(versions or ()), first or "", last or "")
+        dirty = bool(self.sweep.get("provenance", {}).get("git_dirty"))
+        return Source(self.path, name, where, tuple(shas or ()), tuple(versions or ()), dirty, first or "", last or "")
 
 
 def seal(connection: duckdb.DuckDBPyConnection) -> None:

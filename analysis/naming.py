@@ -9,6 +9,7 @@ RAISE = str.maketrans("0123456789-", RAISED)
 
 
 def label(name: str, unit: str = "") -> str:
-    """A column as an axis says it: "test_mse" in "target²" → "test MSE (target²)"."""
-    words = " ".join(ACRONYMS.get(word, word) for word in name.split("_"))
-    return f"{words} ({unit})" if unit else words
+    """A column as an axis says it: "test_mse" in "target²" → "test MSE (target²)"; "alive_nodes" names its own unit."""
+    parts = name.split("_")
+    words = " ".join(ACRONYMS.get(part, part) for part in parts)
+    return words if not unit or unit in parts else f"{words} ({unit})"

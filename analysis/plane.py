@@ -42,7 +42,7 @@ class Plane:
         """`frame` is that of `Cells`. Along the axis `step` a curve fills the places between its own steps."""
         if step == x.name:
             return cls.of(frame, y, x, step)._flipped()
-        mean, diverged, failed = (_matrix(frame, name, x, y) for name in ("mean", "diverged", "failed"))
+        mean, diverged, failed = (_matrix(frame, name, x, y) for name in ("_mean", "_diverged", "_failed"))
         lost, known = diverged + failed > 0, ~np.isnan(mean)
         thinned, beyond = lost & known, np.zeros_like(lost)
         if step == y.name:
@@ -92,7 +92,7 @@ class Plane:
 
 def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
     """Values by place. A row without a step belongs to a group that finished no curve, and so to all of its steps."""
-    matrix = np.full((len(y.values), len(x.values)), np.nan if name == "mean" else 0.0)
+    matrix = np.full((len(y.values), len(x.values)), np.nan if name == "_mean" else 0.0)
     for row, column, value in zip(_places(frame, y), _places(frame, x), frame[name], strict=True):
         matrix[slice(None) if row < 0 else row, slice(None) if column < 0 else column] = value
     return matrix

@@ -88,8 +88,8 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
 
 def typical_interval(cells: Cells) -> str:
     """How wide the intervals of cells are that are drawn without them."""
-    frame = cells.frame[cells.frame["n"] > 1]
-    half = half_width(frame["n"], frame["sd"])
+    frame = cells.frame[cells.frame["_n"] > 1]
+    half = half_width(frame["_n"], frame["_sd"])
     return f"95 % t interval of a mean over seeds: ±{np.median(half):.2g} in the median cell." if len(half) else ""
 
 
@@ -117,9 +117,10 @@ def _lost(cells: Cells, missing: int) -> str:
 def _origin(source: Source) -> str:
     shas = [sha[:7] for sha in source.git_sha]
     more = f" and {len(shas) - 2} more" if len(shas) > 2 else ""
+    dirty = " with changes" if source.git_dirty else ""
     parts = [
         source.sweep,
-        f"git {', '.join(shas[:2])}{more}" if shas else "",
+        f"git {', '.join(shas[:2])}{more}{dirty}" if shas else "",
         f"tsd {', '.join(source.tsd_version)}" if source.tsd_version else "",
         source.first if source.first == source.last else f"{source.first} to {source.last}",
     ]

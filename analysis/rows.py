@@ -7,8 +7,8 @@ DataFrame enters by the same door.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -32,6 +32,7 @@ class Source:
         sweep: name of the sweep; "" where there is none.
         where: the condition that chose the rows.
         git_sha, tsd_version: every version that made one of the rows.
+        git_dirty: whether the code of the latest run differed from its commit.
         first, last: UTC dates of the first and the last trial.
     """
 
@@ -40,6 +41,7 @@ class Source:
     where: str | None = None
     git_sha: tuple[str, ...] = ()
     tsd_version: tuple[str, ...] = ()
+    git_dirty: bool = False
     first: str = ""
     last: str = ""
 
@@ -105,11 +107,17 @@ class Rows:
         """The column's unit; "" where it has none or nothing is known of it."""
         return self.fields.get(name, {}).get("unit", "")
 
-    def values(self, name: str) -> list[Any]:
-        """Distinct values of a column: numbers ascending, words as the sweep file has them, else sorted."""
-        values = self.sql(f"SELECT DISTINCT {quoted(name)} AS v FROM rows WHERE v IS NOT NULL ORDER BY v")["v"].tolist()
-        wanted = {value: place for place, value in enumerate(self.orders.get(name, []))}
-        return values if self.is_numeric(name) else sorted(values, key=lambda v: wanted.get(v, math.inf))
+    def ordered(self, name: str, values: Iterable[Any]) -> list[Any]:
+        """Values of a column in their order: numbers ascending, words as the sweep file has them, else sorted."""
+        wanted = (
+            {} if self.is_numeric(name) else {value: place for place, value in enumerate(self.orders.get(name, []))}
+        )
+        return sorted(values, key=lambda value: (wanted.get(value, math.inf), value))
+
+    def held(self, names: Iterable[str]) -> Rows:
+        """The same rows with these columns only, in memory, for many questions."""
+        columns = self.relation.project(", ".join(map(quoted, dict.fromkeys(names)))).to_arrow_table()
+        return replace(self, relation=duckdb.connect().from_arrow(columns))
 
     def parameters(self) -> list[str]:
         """Columns that were set, not measured."""

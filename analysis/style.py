@@ -53,18 +53,15 @@ def paper() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches, without a window."""
+def new_figure(width: float, height: float, shown: bool = False) -> Figure:
+    """An empty figure in inches; with `shown`, one that a notebook or a window shows."""
+    if shown:
+        from matplotlib import pyplot
+
+        return pyplot.figure(figsize=(width, height), layout="constrained")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def new_axes() -> Axes:
-    """Axes of a one-column figure that a notebook shows."""
-    from matplotlib import pyplot
-
-    return pyplot.subplots(figsize=(WIDTH["one"], 0.8 * WIDTH["one"]), layout="constrained")[1]
 
 
 def label(name: str, unit: str = "") -> str:
@@ -116,12 +113,16 @@ def legend_above(figure: Figure, handles: Sequence[Any], title: str | None = Non
     """A legend over all panels, in as many columns as the figure's width leaves room for; none without handles."""
     if not handles:
         return
-    room = 72 * figure.get_figwidth() - 2 * MARGIN
-    widths = [text_width(handle.get_label(), SMALL) + 30 for handle in handles]
-    columns = next(c for c in range(len(widths), 0, -1) if c == 1 or _columns_width(widths, c) <= room)
+    columns = legend_columns(handles, 72 * figure.get_figwidth() - 2 * MARGIN)
     figure.legend(
         handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left", columnspacing=1.2
     )
+
+
+def legend_columns(handles: Sequence[Any], room: float) -> int:
+    """How many columns of a legend fit into `room` points."""
+    widths = [text_width(handle.get_label(), SMALL) + 30 for handle in handles]
+    return next(c for c in range(len(widths), 0, -1) if c == 1 or _columns_width(widths, c) <= room)
 
 
 def footer(figure: Figure, text: str) -> None:

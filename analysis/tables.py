@@ -153,7 +153,7 @@ def comma_separated(comparison: Comparison, source: Source) -> str:
     sides = [side.name for side in (comparison.rows, comparison.columns) if side.name]
     difference = ["difference", "difference_low", "difference_high"]
     about = ["value", "unit", "interval", "level", "sweep", "git_sha"]
-    writer.writerow([*sides, "n", "mean", "low", "high", "best", *difference, "diverged", "failed", *about])
+    writer.writerow([*sides, "seeds", "mean", "low", "high", "best", *difference, "diverged", "failed", *about])
     known = [comparison.value, comparison.unit, comparison.interval, LEVEL, source.sweep, " ".join(source.git_sha)]
     for place in product(comparison.rows.values, comparison.columns.values):
         entry = comparison.entries.get(place)

@@ -55,7 +55,7 @@ class Trajectories:
         labels = {"x": style.label(step), "y": style.label(value, rows.unit(value))}
         if by is None:
             return cls(cells, {"": _band(cells.frame, step)}, _colours(1, ordered=False), "", **labels)
-        side = Axis.of(rows, by)
+        side = Axis.of(cells, by)
         if len(side.values) > MOST_LINES:
             raise AnalysisError(
                 f"`{by}` has {len(side.values)} values, and no eye follows more than {MOST_LINES} lines.\n"
@@ -77,10 +77,10 @@ class Trajectories:
         axes.set(xlabel=self.x, ylabel=self.y)
         return lines
 
-    def page(self, width: str | None, log_x: bool, log_value: bool) -> Figure:
-        """A figure of its own, its legend above."""
+    def page(self, width: str | None, log_x: bool, log_value: bool, shown: bool = False) -> Figure:
+        """A figure of its own, its legend above; see `style.new_figure`."""
         inches = style.WIDTH[width or "one"]
-        figure = style.new_figure(inches, min(0.66 * inches, 3.2))
+        figure = style.new_figure(inches, min(0.66 * inches, 3.2), shown)
         lines = self.draw(figure.subplots(), log_x, log_value)
         if self.by:
             style.legend_above(figure, lines, title=self.by)
@@ -88,8 +88,8 @@ class Trajectories:
 
 
 def _band(frame: pd.DataFrame, step: str) -> pd.DataFrame:
-    seen = frame[frame["n"] > 0]
-    mean, half = seen["mean"], half_width(seen["n"], seen["sd"])
+    seen = frame[frame["_n"] > 0]
+    mean, half = seen["_mean"], half_width(seen["_n"], seen["_sd"])
     return pd.DataFrame({"x": seen[step], "mean": mean, "low": mean - half, "high": mean + half})
 
 

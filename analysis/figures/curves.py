@@ -63,7 +63,7 @@ def curves(
     log_value: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw curves of `data` on `ax`, or on new axes.
+    """Draw curves of `data` on `ax` in the style in force, or on a page of its own in the style of papers.
 
     Args:
         data: what `analysis.load(path, curve=value)` gives: a row for each trial and step.
@@ -76,9 +76,10 @@ def curves(
     from analysis.trajectories import Trajectories
 
     drawn = Trajectories.of(Rows.of(data), value, by)
-    with style.paper():
-        axes = ax or style.new_axes()
-        lines = drawn.draw(axes, log_x, log_value)
-        if by:
-            axes.legend(handles=lines, title=drawn.by)
-    return axes
+    if ax is None:
+        with style.paper():
+            return drawn.page(None, log_x, log_value, shown=True).axes[0]
+    lines = drawn.draw(ax, log_x, log_value)
+    if by:
+        ax.legend(handles=lines, title=drawn.by)
+    return ax

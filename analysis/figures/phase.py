@@ -72,7 +72,7 @@ def phase(
     log_value: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a phase diagram of `data` on `ax`, or on new axes.
+    """Draw a phase diagram of `data` on `ax` in the style in force, or on a page of its own in the style of papers.
 
     Args:
         data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state`
@@ -87,7 +87,8 @@ def phase(
 
     view = View(x, y, value, None, log_x, log_y, log_value, threshold)
     diagram = Diagram.of(Rows.of(data), view)
+    if ax is not None:
+        diagram.draw(ax)
+        return ax
     with style.paper():
-        axes = ax or style.new_axes()
-        diagram.draw(axes)
-    return axes
+        return diagram.page(shown=True).axes[0]

@@ -19,17 +19,17 @@ def test_means_are_those_of_pandas(plane: Path):
     wanted = (
         trials[trials.state == "done"].groupby(["student_width", "second"])["test_mse"].agg(["size", "mean", "std"])
     )
-    found = cells[cells.n > 0].set_index(["student_width", "second"])
+    found = cells[cells._n > 0].set_index(["student_width", "second"])
     assert found.index.equals(wanted.index)
-    np.testing.assert_allclose(found[["n", "mean", "sd"]], wanted, rtol=1e-12)
+    np.testing.assert_allclose(found[["_n", "_mean", "_sd"]], wanted, rtol=1e-12)
 
 
 def test_lost_trials_are_counted_in_their_cell_and_in_no_mean(plane: Path):
     cells = gather(Results.open(plane).rows(), ["student_width", "second"], "test_mse")
     by_place = cells.frame.set_index(["student_width", "second"])
-    assert by_place.loc[(20, 1e-4), ["n", "diverged", "failed"]].tolist() == [0, 4, 0]
-    assert by_place.loc[(20, 1e-2), ["n", "diverged", "failed"]].tolist() == [3, 1, 0]
-    assert by_place.loc[(200, 1e-2), ["n", "diverged", "failed"]].tolist() == [0, 0, 4]
+    assert by_place.loc[(20, 1e-4), ["_n", "_diverged", "_failed"]].tolist() == [0, 4, 0]
+    assert by_place.loc[(20, 1e-2), ["_n", "_diverged", "_failed"]].tolist() == [3, 1, 0]
+    assert by_place.loc[(200, 1e-2), ["_n", "_diverged", "_failed"]].tolist() == [0, 0, 4]
     assert (40, 1e-4) not in by_place.index
     assert cells.totals == Totals(trials=68, diverged=5, failed=4, valueless=0, placeless=0)
     assert cells.seeds() == (3, 4)
@@ -41,7 +41,7 @@ def test_a_value_that_is_not_finite_is_no_value_and_a_missing_axis_no_place():
         {"x": [1.0, 1.0, 1.0, None], "v": [2.0, np.inf, np.nan, 5.0], "seed_init": [0, 1, 2, 0], "state": "done"}
     )
     cells = gather(Rows.of(frame), ["x"], "v")
-    assert cells.frame[["x", "n", "mean"]].to_numpy().tolist() == [[1.0, 1, 2.0]]
+    assert cells.frame[["x", "_n", "_mean"]].to_numpy().tolist() == [[1.0, 1, 2.0]]
     assert cells.totals == Totals(trials=4, diverged=0, failed=0, valueless=2, placeless=1)
 
 
@@ -52,14 +52,14 @@ def test_other_parameters_are_averaged_seed_by_seed_and_named(few_samples: Path)
     per_seed = trials.groupby("seed_init")["test_accuracy"].mean()
     found = cells.frame.iloc[0]
     assert cells.pooled == ("samples_per_class",)
-    assert (found["n"], found["mean"], found["sd"]) == pytest.approx((4, per_seed.mean(), per_seed.std()))
+    assert (found["_n"], found["_mean"], found["_sd"]) == pytest.approx((4, per_seed.mean(), per_seed.std()))
 
 
 def test_a_seed_that_lacks_a_setting_is_not_averaged_with_seeds_that_have_it(few_samples: Path):
     cells = gather(Results.open(few_samples).rows("method = 'at'"), ["method"], "test_accuracy")
     trials = load(few_samples, where="method = 'at' and seed_init > 0")
-    assert cells.frame["n"].tolist() == [3]
-    assert cells.frame["mean"][0] == pytest.approx(trials["test_accuracy"].mean())
+    assert cells.frame["_n"].tolist() == [3]
+    assert cells.frame["_mean"][0] == pytest.approx(trials["test_accuracy"].mean())
 
 
 def test_a_trial_that_did_not_finish_is_lost_to_its_whole_curve(spectral: Path):
@@ -67,8 +67,8 @@ def test_a_trial_that_did_not_finish_is_lost_to_its_whole_curve(spectral: Path):
     cells = gather(rows, ["layer", "student_width", "step"], "alive_nodes")
     lost = cells.frame[(cells.frame.layer == "direct") & (cells.frame.student_width == 100)]
     assert len(lost) == 21
-    assert (lost.n == 2).all()
-    assert (lost.diverged == 1).all()
+    assert (lost._n == 2).all()
+    assert (lost._diverged == 1).all()
     assert cells.totals == Totals(trials=24, diverged=1, failed=0, valueless=0, placeless=0)
 
 
@@ -79,30 +79,36 @@ def test_paired_differences_are_those_of_pandas(few_samples: Path):
         index=["samples_per_class", "seed_init"], columns="method", values="test_accuracy"
     )
     wanted = (wide["at"] - wide["none"]).groupby("samples_per_class").agg(["count", "mean", "std"])
-    found = paired(rows, cells, "none").query("method == 'at'").set_index("samples_per_class").sort_index()
-    np.testing.assert_allclose(found[["n", "mean", "sd"]], wanted, rtol=1e-9)
+    found = paired(cells, "none").query("method == 'at'").set_index("samples_per_class").sort_index()
+    np.testing.assert_allclose(found[["_n", "_mean", "_sd"]], wanted, rtol=1e-9)
 
 
 def test_repetitions_are_the_values_behind_a_cell(few_samples: Path):
     rows = Results.open(few_samples).rows("method = 'kd' and samples_per_class = 10")
     cells = gather(rows, ["method"], "test_accuracy")
-    assert sorted(seed_means(rows, cells)["v"]) == sorted(rows.sql("SELECT test_accuracy FROM rows")["test_accuracy"])
+    assert sorted(seed_means(cells)["_v"]) == sorted(rows.sql("SELECT test_accuracy FROM rows")["test_accuracy"])
 
 
 def test_rows_without_seeds_are_repetitions_each():
     cells = gather(Rows.of(pd.DataFrame({"x": ["a", "a", "b"], "v": [1.0, 3.0, 5.0]})), ["x"], "v")
-    assert cells.frame[["n", "mean"]].to_numpy().tolist() == [[2, 2.0], [1, 5.0]]
+    assert cells.frame[["_n", "_mean"]].to_numpy().tolist() == [[2, 2.0], [1, 5.0]]
 
 
 def test_theory_is_not_averaged_with_experiments(tmp_path: Path):
     trials = [{"x": 1.0, "v": 2.0}, {"x": 1.0, "v": 100.0, "kind": "theory", "seed_init": 1}]
     folder = example.write(tmp_path / "r", trials, parameters={"x": ""}, metrics={"v": ""})
-    assert gather(Results.open(folder).rows(), ["x"], "v").frame["mean"].tolist() == [2.0]
+    assert gather(Results.open(folder).rows(), ["x"], "v").frame["_mean"].tolist() == [2.0]
 
 
 def test_categories_stand_in_the_order_of_the_sweep_file(panels: Path):
-    rows = Results.open(panels).rows()
-    assert rows.values("second") == ["relu", "erf", "tanh"]
-    assert rows.values("panel") == ["b", "a"]
-    assert rows.values("student_width") == [20, 40, 60]
-    assert Rows.of(load(panels)).values("second") == ["relu", "erf", "tanh"]
+    for rows in (Results.open(panels).rows(), Rows.of(load(panels))):
+        cells = gather(rows, ["second", "panel", "student_width"], "test_mse")
+        assert cells.values("second") == ["relu", "erf", "tanh"]
+        assert cells.values("panel") == ["b", "a"]
+        assert cells.values("student_width") == [20, 40, 60]
+
+
+def test_a_parameter_may_be_called_as_what_is_computed_of_it():
+    frame = pd.DataFrame({"n": [5, 5, 7], "mean": ["a", "a", "b"], "v": [1.0, 3.0, 5.0]})
+    cells = gather(Rows.of(frame), ["n", "mean"], "v")
+    assert cells.frame[["n", "mean", "_n", "_mean"]].to_numpy().tolist() == [[5, "a", 2, 2.0], [7, "b", 1, 5.0]]

@@ -80,12 +80,17 @@ def test_a_table_in_duckdb_or_pandas_makes_the_same_figure(plane: Path):
     np.testing.assert_allclose(first.get_array().filled(0), second.get_array().filled(0), rtol=1e-12)
 
 
-def test_a_figure_is_drawn_on_the_axes_that_it_is_given(plane: Path):
+def test_a_figure_is_drawn_on_the_axes_that_it_is_given(plane: Path, spectral: Path):
     mine = Figure().subplots()
     assert phase(load(plane), ax=mine, **PHASE) is mine
     assert mine.get_xlabel() == "student width (nodes)"
     assert mine.figure.axes[-1].get_ylabel() == "test MSE (target$^{2}$)"
     assert (mine.get_xscale(), mine.get_yscale()) == ("linear", "log")
+    assert mine.get_legend().get_texts()[0].get_text() == "no trial"
+    other = Figure().subplots()
+    points = load(spectral, curve="alive_nodes")
+    assert curves(points, value="alive_nodes", by="layer", ax=other) is other
+    assert [text.get_text() for text in other.get_legend().get_texts()] == ["spectral", "direct"]
 
 
 def test_lost_and_missing_cells_are_hatched_and_explained(plane: Path):
@@ -94,21 +99,21 @@ def test_lost_and_missing_cells_are_hatched_and_explained(plane: Path):
     assert hatched == {"/////": 1, "xxxxx": 1, ".....": 1}
     [crosses] = [line for line in axes.lines if line.get_marker() == "x"]
     assert crosses.get_xydata().tolist() == [[20, 0.01]]
-    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    said = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert said == ["test MSE = 0.1", "no trial", "diverged", "failed", "some diverged or failed"]
 
 
 def test_a_figure_without_lost_trials_has_no_legend(spectral: Path):
     axes = phase(load(spectral, where="layer = 'spectral'"), x="student_width", y="seed_init", value="test_mse")
-    assert axes.get_legend() is None
+    assert not axes.figure.legends
 
 
 def test_the_threshold_lies_between_the_cells_that_it_divides(plane: Path):
     axes = phase(load(plane), threshold=0.1, **PHASE)
     cells = gather(Results.open(plane).rows(), ["student_width", "second"], "test_mse").frame
-    row = cells[(cells.second == 1e-3) & (cells.n > 0)].sort_values("student_width")
-    above = row[row["mean"] > 0.1]["student_width"].max()
-    below = row[row["mean"] < 0.1]["student_width"].min()
+    row = cells[(cells.second == 1e-3) & (cells._n > 0)].sort_values("student_width")
+    above = row[row["_mean"] > 0.1]["student_width"].max()
+    below = row[row["_mean"] < 0.1]["student_width"].min()
     lines = [c for c in axes.collections if isinstance(c, LineCollection)][-1].get_segments()
     [crossing] = [x for line in lines for x, y in line if y == pytest.approx(1e-3)]
     assert above < crossing < below
@@ -116,7 +121,7 @@ def test_the_threshold_lies_between_the_cells_that_it_divides(plane: Path):
 
 def test_a_threshold_that_is_nowhere_crossed_is_said_so(plane: Path):
     axes = phase(load(plane), threshold=1e9, **PHASE)
-    assert axes.get_legend().get_texts()[0].get_text() == "test MSE = 1e+09 (never crossed)"
+    assert axes.figure.legends[0].get_texts()[0].get_text() == "test MSE = 1e+09 (never crossed)"
 
 
 def test_panels_share_colours_and_stand_in_the_order_of_the_sweep(panels: Path):
@@ -165,7 +170,7 @@ def test_curves_show_mean_and_interval(spectral: Path):
     band = axes.collections[2].get_paths()[0].vertices
     high = found["mean"] + half_width(3, found["std"])
     assert band[:, 1].max() == pytest.approx(high.max())
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["20", "40", "60", "100"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["20", "40", "60", "100"]
 
 
 def test_curves_on_logarithmic_scales_end_with_the_data(spectral: Path):
@@ -278,3 +283,14 @@ def test_curves_are_published_too(spectral: Path, tmp_path: Path):
     assert image.width == 2100
     assert facts["averaged_over"] == ["student_width"]
     assert facts["seeds_per_cell"] == [2, 3]
+
+
+def test_code_that_differs_from_its_commit_is_told(tmp_path: Path):
+    trials = [{"x": x, "y": y, "v": 1.0 * x * y, "git_sha": sha * 8} for x, sha in enumerate("abc") for y in (1, 2)]
+    folder = example.write(tmp_path / "r", trials, parameters={"x": "", "y": ""}, metrics={"v": ""})
+    sweep = json.loads((folder / "sweep.json").read_text())
+    (folder / "sweep.json").write_text(json.dumps(sweep | {"provenance": {"git_dirty": True}}))
+    phase_command(str(folder), x="x", y="y", value="v", output=[tmp_path / "f.png"])
+    told = Image.open(tmp_path / "f.png").text["Description"]
+    assert "git aaaaaaa, bbbbbbb and 1 more with changes, tsd 0.1.0" in told
+    assert "No interval: one seed says nothing of the spread." in told

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.axis import Axis
+from analysis.cells import gather
 from analysis.errors import AnalysisError
 from analysis.plane import Plane
 from analysis.rows import Rows
@@ -21,7 +22,7 @@ def axis(values, log=False, name="x"):
 
 
 def frame(x, y, mean, **more):
-    return pd.DataFrame({"x": x, "y": y, "mean": mean, "diverged": 0, "failed": 0} | more)
+    return pd.DataFrame({"x": x, "y": y, "_mean": mean, "_diverged": 0, "_failed": 0} | more)
 
 
 @given(numbers_lists, st.booleans())
@@ -46,7 +47,7 @@ def test_categories_have_equal_cells():
 
 
 def test_a_cell_is_missing_or_lost_or_thinned():
-    cells = frame([1, 2, 2], [1, 1, 2], [0.5, np.nan, 0.7], diverged=[0, 2, 0], failed=[0, 0, 1])
+    cells = frame([1, 2, 2], [1, 1, 2], [0.5, np.nan, 0.7], _diverged=[0, 2, 0], _failed=[0, 0, 1])
     plane = Plane.of(cells, axis([1, 2]), axis([1, 2], name="y"))
     np.testing.assert_array_equal(plane.mean, [[0.5, np.nan], [np.nan, 0.7]])
     assert plane.missing.tolist() == [[False, False], [True, False]]
@@ -73,7 +74,7 @@ def test_a_curve_fills_its_own_steps_and_nothing_is_missing_beyond_them(flipped)
 
 
 def test_a_group_without_any_curve_is_lost_at_all_steps():
-    cells = frame([1, 1, 2], [0.0, 1.0, np.nan], [5.0, 6.0, np.nan], diverged=[0, 0, 3])
+    cells = frame([1, 1, 2], [0.0, 1.0, np.nan], [5.0, 6.0, np.nan], _diverged=[0, 0, 3])
     plane = Plane.of(cells, axis([1, 2]), axis([0, 1], name="y"), step="y")
     assert plane.lost().tolist() == [[False, True], [False, True]]
 
@@ -100,7 +101,7 @@ def test_between_categories_the_boundary_runs_along_cells():
 
 
 def test_no_boundary_next_to_a_cell_without_a_mean():
-    cells = frame(["a", "b"], [1, 1], [0.0, np.nan], failed=[0, 1])
+    cells = frame(["a", "b"], [1, 1], [0.0, np.nan], _failed=[0, 1])
     assert Plane.of(cells, axis(["a", "b"]), axis([1], name="y")).boundary(0.5) == []
 
 
@@ -122,10 +123,11 @@ def test_numbers_are_said_alike_and_apart(values, said):
 
 
 def test_an_axis_refuses_what_it_cannot_show():
-    rows = Rows.of(pd.DataFrame({"w": ["a", "b"], "z": [0, 1], "n": [None, None]}).astype({"n": "float"}))
+    frame = pd.DataFrame({"w": ["a", "b"], "z": [0, 1], "n": [None, None], "v": [1.0, 2.0]}).astype({"n": "float"})
+    cells = gather(Rows.of(frame), ["w", "z"], "v")
     with pytest.raises(AnalysisError, match="words"):
-        Axis.of(rows, "w", log=True)
+        Axis.of(cells, "w", log=True)
     with pytest.raises(AnalysisError, match="z > 0"):
-        Axis.of(rows, "z", log=True)
+        Axis.of(cells, "z", log=True)
     with pytest.raises(AnalysisError, match="none of these trials"):
-        Axis.of(rows, "n")
+        Axis.of(gather(Rows.of(frame), ["n"], "v"), "n")

@@ -151,7 +151,7 @@ def test_csv_has_twelve_digits_and_describes_itself(few_samples: Path):
     ]
     kd = lines[3]
     assert float(kd["mean"]) == pytest.approx(found.entries["kd", 50].mean.mean, rel=1e-11)
-    assert (kd["n"], kd["best"], kd["unit"], kd["level"], kd["git_sha"]) == ("4", "True", "fraction", "0.95", "abc")
+    assert (kd["seeds"], kd["best"], kd["unit"], kd["level"], kd["git_sha"]) == ("4", "True", "fraction", "0.95", "abc")
     assert (lines[0]["difference"], lines[4]["diverged"]) == ("", "1")
 
 
