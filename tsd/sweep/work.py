@@ -133,8 +133,7 @@ class Worker:
 
 
 def pack_id(trial_ids: Sequence[str]) -> str:
-    """The pack's name: a hash of its members, whatever their order, so a pack that runs again overwrites its own
-    part."""
+    """The pack's name: a hash of its members, whatever their order."""
     return hashlib.blake2b("".join(sorted(trial_ids)).encode(), digest_size=16).hexdigest()
 
 
