@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from analysis import figures
 from analysis.options import MaybeOutput, Where
-from tsd.errors import UserError
+from tsd.store import UserError
 
 app = App(name="python -m analysis", help="From a folder of results to figures and tables.", version_flags=[])
 for name in figures.names():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from tsd.errors import UserError
+from tsd.store import UserError
 
 
 class AnalysisError(UserError):

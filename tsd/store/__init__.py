@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsd.errors import UserError
 from tsd.store import names
 from tsd.store.errors import ArtefactError, StoreError
 from tsd.store.events import EventLog
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tsd.store.compact import CompactReport
     from tsd.store.reading import States
 
-__all__ = ["ArtefactError", "EventLog", "Store", "StoreError"]
+__all__ = ["ArtefactError", "EventLog", "Store", "StoreError", "UserError"]
 
 
 @dataclass(frozen=True)

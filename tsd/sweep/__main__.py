@@ -190,7 +190,11 @@ def methods(*, as_json: Json = False) -> int:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line, by default this process's: exit code 0 all stored, 1 some failed, 2 bad input, 3 no cluster."""
+    """Run a command line, by default this process's.
+
+    Returns:
+        0 all asked-for trials stored, 1 some failed, 2 bad input, 3 no cluster, 130 interrupted.
+    """
     try:
         code = app(words, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:

@@ -66,7 +66,7 @@ def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence
 def cut(
     connection: duckdb.DuckDBPyConnection, static: Sequence[str], limits: Limits, timing: pa.Table | None = None
 ) -> list[Shape]:
-    """Cut the table `todo` into the table `packed`: its rows with a column `pack`, numbered longest first.
+    """Cut the table `todo` into packs: the table `packed` says which row of it is in which, numbered longest first.
 
     Args:
         static: the static columns of the trial table.
@@ -93,8 +93,8 @@ def cut(
     )
     match = " AND ".join(f"t.{quote(k)} IS NOT DISTINCT FROM s.{quote(k)}" for k in keys) or "true"
     connection.execute(
-        "CREATE OR REPLACE TABLE packed AS SELECT t.*, s.place AS shape, s.first_pack + CAST(floor("
-        "(row_number() OVER (PARTITION BY s.place ORDER BY t.trial_id) - 1) / s.size) AS BIGINT) AS pack "
+        "CREATE OR REPLACE TABLE packed AS SELECT t.rowid AS todo_row, s.place AS shape, s.first_pack + CAST(floor("
+        "(row_number() OVER (PARTITION BY s.place ORDER BY t.rowid) - 1) / s.size) AS BIGINT) AS pack "
         f"FROM todo t JOIN shapes s ON {match}"
     )
     return _shapes(connection, keys)
@@ -157,7 +157,8 @@ def waves(connection: duckdb.DuckDBPyConnection, at_a_time: int = 2_000) -> Iter
             bounds,
         ).fetchall()
         table = connection.sql(
-            "SELECT * EXCLUDE (pack, shape) FROM packed WHERE pack BETWEEN ? AND ? ORDER BY pack, trial_id",
+            "SELECT t.* FROM packed JOIN todo t ON t.rowid = todo_row WHERE pack BETWEEN ? AND ? "
+            "ORDER BY pack, todo_row",
             params=bounds,
         ).to_arrow_table()
         yield Wave(table, [Pack(*row) for row in packs])
