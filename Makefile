@@ -23,7 +23,7 @@ quickstart: install
 	$(BIN)/python -m tsd.sweep sweeps/quickstart_theory.yaml --results $(OUT)
 	$(BIN)/python -m tsd.sweep sweeps/quickstart_digits.yaml --results $(OUT)
 	$(BIN)/python -m analysis phase $(OUT)/quickstart_theory --where "layer = 'spectral'" \
-	  --x student_width --y samples --value test_mse --log-y --log-value -o $(OUT)/phase_diagram.png -o $(OUT)/phase_diagram.pdf
+	  --x student_width --y samples --value test_mse --log-x --log-y --log-value -o $(OUT)/phase_diagram.png -o $(OUT)/phase_diagram.pdf
 	$(BIN)/python -m analysis table $(OUT)/quickstart_digits --rows method --columns samples_per_class \
 	  --value test_accuracy -o $(OUT)/accuracy.md -o $(OUT)/accuracy.csv -o $(OUT)/accuracy.tex
 	@echo
