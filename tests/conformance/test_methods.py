@@ -6,13 +6,17 @@ import sys
 
 import pytest
 import torch
+from shelves import MemoryShelf
 from torch.func import grad, vmap
 
+from tsd.engine.rng import Streams
+from tsd.engine.run import run_pack
 from tsd.fields import Role
 from tsd.methods import METHODS
 from tsd.methods._base import Distillation, Needs, Taxonomy
 from tsd.models import cnn
 from tsd.models._base import View
+from tsd.studies import STUDIES
 
 CLASSES, TRIALS, BATCH = 5, 3, 6
 
@@ -123,3 +127,24 @@ def test_a_method_that_reads_logits_only_does_not_look_at_features(name):
     student, teacher, label = views()
     bare = loss(values_of(name), (student[0], {}), (teacher[0], {}), label, name)
     assert torch.equal(bare, loss(values_of(name), student, teacher, label, name))
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+@pytest.mark.parametrize("way", ["dense", "vmap", "loop"])
+def test_a_student_gets_the_same_bits_alone_and_among_others_with_other_settings(name, way):
+    """Trials of one pack differ in their seeds and in every batched number of the method and of the optimizer."""
+    distill = STUDIES.load("distill")
+    numbers = [f for f in METHODS.load(name).Method.fields().values() if f.role is Role.BATCHED and f.type is float]
+
+    def trial(i):
+        own = {f.name: float(f.default) * (1 - 0.2 * i) for f in numbers}
+        return distill.Trial.of(distill.EXAMPLE | {"method": name, "way": way, "lr": 1e-2 / (i + 1)} | own)
+
+    def outcomes(members):
+        seeds = [Streams({"teacher": 0, "data": i, "init": i, "noise": i}) for i in members]
+        return [repr(o) for o in run_pack(distill, [trial(i) for i in members], seeds, shelf)]
+
+    shelf = MemoryShelf()
+    together = outcomes([0, 1, 2])
+    assert [outcomes([i])[0] for i in range(3)] == together
+    assert outcomes([2, 0]) == [together[2], together[0]]

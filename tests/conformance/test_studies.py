@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from shelves import MemoryShelf
 
 from tsd.engine.rng import Streams
 from tsd.engine.run import run_pack
@@ -11,23 +12,6 @@ from tsd.studies import STUDIES
 from tsd.studies._base import Metric, Study
 
 pytestmark = pytest.mark.parametrize("name", STUDIES.names())
-
-
-class MemoryShelf:
-    """Keeps artefacts for one test."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        key = (
-            artefact.name,
-            *(trial.values()[f] for f in artefact.fields),
-            *(streams.seeds[s] for s in artefact.streams),
-        )
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams)
-        return self.kept[key]
 
 
 @pytest.fixture
