@@ -35,7 +35,15 @@ QUIET = {
 RETRIES = 3
 """How often a pack is started again after its worker or node died."""
 
-for name, value in QUIET.items():
+
+def _settings() -> dict[str, str]:
+    """What Ray reads when it is imported. Where a token is at hand it is shown to a cluster that is joined: `ray start`
+    asks for one as soon as there is one, while a driver shows it only where it is told to."""
+    token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or (Path.home() / ".ray/auth_token").exists()
+    return QUIET | ({"RAY_AUTH_MODE": "token"} if token else {})
+
+
+for name, value in _settings().items():
     os.environ.setdefault(name, value)
 
 import ray  # noqa: E402  Ray reads the settings above when it is imported.
@@ -209,7 +217,8 @@ def _unreachable(address: str, why: str) -> str:
     return (
         f"No Ray cluster answers at --address {address} ({why}). Nothing was launched and nothing stored was touched. "
         "On the cluster's head node use --address auto; from elsewhere send the driver to the head with the "
-        "`ray job submit` line that `plan` prints; without --address the sweep runs on this machine."
+        "`ray job submit` line that `plan` prints; without --address the sweep runs on this machine. Where the cluster "
+        "asks for a token, put the cluster's into ~/.ray/auth_token; where it takes none, set RAY_AUTH_MODE=disabled."
     )
 
 
