@@ -2,10 +2,16 @@
 
 import os
 import random
+import secrets
+import shutil
+import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -92,6 +98,37 @@ def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd):
         assert driver.wait(timeout=120) == 0, (tsd.folder / "output").read_text()
     assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
     assert tsd.rows() == tsd.rows("undisturbed")
+
+
+@pytest.fixture
+def head(monkeypatch):
+    """A running cluster of one core on a port of its own, which asks for a token; its address."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tempfile.mkdtemp(prefix="ray-")
+    start = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", f"--port={port}", "--num-cpus=1"]
+    start += ["--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder}"]
+    with (Path(folder) / "output").open("w") as output:
+        environment = os.environ | {"RAY_AUTH_MODE": "token"}
+        started = subprocess.Popen(start, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    deadline = time.monotonic() + 60
+    while "Ray runtime started" not in (Path(folder) / "output").read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    family = processes(psutil.Process(started.pid))
+    yield f"127.0.0.1:{port}"
+    end(family)
+    started.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_running_cluster_that_asks_for_a_token_is_joined_and_outlives_the_run(tsd, head):
+    file = tsd.write(TINY.replace("seeds: 3", "seeds: 1"))
+    for epochs in (1, 2):
+        ran = tsd(file, "--address", head, "--set", f"epochs={epochs}")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(tsd.rows()) == 16
 
 
 def test_an_address_where_nothing_listens_is_told_at_once(tsd):
