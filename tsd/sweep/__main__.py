@@ -51,7 +51,8 @@ def run(
     overrides: Overrides = (),
 ) -> int:
     """Run what is missing of a sweep. The same command resumes, extends and does nothing twice."""
-    from tsd.sweep.run import Asked, Runner
+    from tsd.sweep.asked import Asked
+    from tsd.sweep.run import Runner
     from tsd.sweep.run import run as run_sweep
 
     with Asked.of(file, results, overrides, where) as asked:
@@ -83,8 +84,8 @@ def plan(
     import os
 
     from tsd.sweep import pack
+    from tsd.sweep.asked import Asked
     from tsd.sweep.plan import render, submit
-    from tsd.sweep.run import Asked
     from tsd.sweep.watch import number
 
     with Asked.of(file, results, overrides, where) as asked:
@@ -101,7 +102,7 @@ def plan(
 def status(file: File, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
     """How far a sweep is, also while it runs elsewhere."""
     from tsd.sweep import pack
-    from tsd.sweep.run import Asked
+    from tsd.sweep.asked import Asked
     from tsd.sweep.watch import number
 
     with Asked.of(file, results, overrides) as asked:
@@ -203,6 +204,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        print("Interrupted. The same command goes on with what is missing.", file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
 

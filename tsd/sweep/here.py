@@ -32,18 +32,22 @@ class Here:
         wants_gpu = resources.gpu is None or resources.gpu > 0
         return cls("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
-        """Train the artefacts that are missing."""
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
+        """Train the artefacts that are missing. Returns whether the store took them all."""
         for need in needs:
-            if not tally.refused:
-                tally.trained(self._at_work(context).train_artefact(need.name, need.row))
+            tally.trained(self._at_work(context).train_artefact(need.name, need.row))
+            if tally.refused:
+                return False
+        return True
 
-    def run(self, wave: Wave, context: Context, tally: Tally) -> None:
-        """Work every pack of the wave, and tell the tally."""
+    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
+        """Work every pack of the wave, and tell the tally. Returns whether the store took them all."""
         for pack in wave.packs:
-            if not tally.refused:
-                tally.started(pack)
-                tally.finished(pack, self._at_work(context).work(wave.rows(pack)))
+            tally.started(pack)
+            tally.finished(pack, self._at_work(context).work(wave.rows(pack)))
+            if tally.refused:
+                return False
+        return True
 
     def close(self) -> None:
         """Nothing was started, nothing is to be stopped."""

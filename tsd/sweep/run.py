@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from typing import Any, Protocol
 
-import duckdb
 from rich.console import Console
 
-from tsd.store import EventLog, Store, StoreError, provenance
-from tsd.sweep import grid, pack, plan, spec
+from tsd.store import EventLog, StoreError, provenance
+from tsd.sweep import pack, plan
+from tsd.sweep.asked import Asked
 from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need, Plan
-from tsd.sweep.spec import Sweep
+from tsd.sweep.plan import Need
 from tsd.sweep.watch import Tally, Watch, number
 from tsd.sweep.work import Context
 
@@ -35,50 +32,17 @@ class Runner(Protocol):
     device: str
     slots: int
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
-        """Train artefacts."""
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
+        """Train artefacts. Returns whether it came to its end, neither interrupted nor refused by the store."""
         ...
 
-    def run(self, wave: Wave, context: Context, tally: Tally) -> None:
-        """Work a wave of packs."""
+    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
+        """Work a wave of packs. Returns whether it came to its end."""
         ...
 
     def close(self) -> None:
         """Let go of what was started."""
         ...
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A sweep file as a command was given it: the sweep, its trials in a database of their own, and its results
-    folder."""
-
-    sweep: Sweep
-    grid: grid.Grid
-    connection: duckdb.DuckDBPyConnection
-    store: Store
-    file: Path
-    whole: bool
-
-    @classmethod
-    @contextmanager
-    def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Iterator[Asked]:
-        """Read, check and expand `file`, in a database that is gone afterwards. Raises UserError."""
-        sweep = spec.load(file, overrides)
-        store = Store.of(results, sweep.name)
-        with grid.workspace() as connection:
-            expanded = grid.expand(sweep, connection, where)
-            for name, check in getattr(sweep.module, "CHECKS", {}).items():
-                for (value,) in connection.execute(f"SELECT DISTINCT {pack.quote(name)} FROM trials").fetchall():
-                    check(value)
-            yield cls(sweep, expanded, connection, store, file, where is None)
-
-    def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> Plan:
-        """Compare with the store."""
-        planned = plan.make(
-            self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode, move_damaged=move_damaged
-        )
-        return planned if self.whole else replace(planned, orphans=0)
 
 
 def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) -> int:
@@ -118,11 +82,9 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console, git_sha: st
         tally = Tally(planned, note)
         note("run_started", {"sweep": asked.sweep.name, "todo": planned.todo, "packs": planned.packs, "mode": mode})
         with Watch(tally, console), suppress(KeyboardInterrupt):
-            _train(runner, planned.needs, context, tally)
-            for wave in pack.waves(asked.connection):
-                if not tally.refused:
-                    tally.phase = "running"
-                    runner.run(wave, context, tally)
+            if _train(runner, planned.needs, context, tally):
+                tally.phase = "running"
+                all(runner.run(wave, context, tally) for wave in pack.waves(asked.connection))
         note("run_finished", {"states": dict(tally.states), "lost": tally.lost, "seconds": tally.elapsed})
     return _ended(asked, tally, console)
 
@@ -139,13 +101,15 @@ def _prepare(asked: Asked) -> None:
             study.prepare(*row)
 
 
-def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> None:
-    """Artefacts first, and those that others are made from before the others."""
+def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
+    """Artefacts first, and those that others are made from before the others. Returns whether all had their turn."""
     missing = [need for need in needs if not need.stored]
     for name in dict.fromkeys(need.name for need in missing):
         wanted = [need for need in missing if need.name == name]
         tally.phase = f"training {len(wanted)} × {name}"
-        runner.train(wanted, context, tally)
+        if not runner.train(wanted, context, tally):
+            return False
+    return True
 
 
 def _ended(asked: Asked, tally: Tally, console: Console) -> int:

@@ -92,6 +92,7 @@ class Listener(tune.Callback):
     def __init__(self, jobs: Jobs, tally: Tally) -> None:
         self.packs = jobs.wave.packs if jobs.wave else []
         self.tally = tally
+        self.ended = 0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker takes a job."""
@@ -102,6 +103,7 @@ class Listener(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A job is done."""
+        self.ended += 1
         report = Report(**result["report"])
         if self.packs:
             self.tally.finished(self.packs[trial.config["job"]], report)
@@ -110,6 +112,7 @@ class Listener(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The last worker that tried has died."""
+        self.ended += 1
         said = str(trial.get_error() or "").strip().splitlines()
         if self.packs:
             self.tally.dropped(self.packs[trial.config["job"]], said[-1] if said else "no reason given")
@@ -155,21 +158,26 @@ class Cluster:
             self.close()
             raise ClusterError(_too_small(self.resources, total))
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> None:
-        """Train the artefacts that are missing, each in a Tune trial of its own."""
-        _fit(Jobs(context, None, needs), self.resources, tally)
+    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
+        """Train the artefacts that are missing, each in a Tune trial of its own. Returns whether it came to its end."""
+        return _fit(Jobs(context, None, needs), self.resources, tally)
 
-    def run(self, wave: Wave, context: Context, tally: Tally) -> None:
-        """Work every pack of the wave, and tell the tally."""
-        _fit(Jobs(context, wave), self.resources, tally)
+    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
+        """Work every pack of the wave, and tell the tally. Returns whether it came to its end."""
+        return _fit(Jobs(context, wave), self.resources, tally)
 
     def close(self) -> None:
         """Leave the cluster; a local one ends."""
         ray.shutdown()
 
 
-def _fit(jobs: Jobs, resources: dict[str, float], tally: Tally) -> None:
-    """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once."""
+def _fit(jobs: Jobs, resources: dict[str, float], tally: Tally) -> bool:
+    """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once.
+
+    Returns:
+        Whether every job ended. Tune takes an interrupt for itself and comes back as if all were done.
+    """
+    listener = Listener(jobs, tally)
     trainable = tune.with_parameters(PackTrainable, jobs=jobs)
     with _scratch() as folder:
         tune.Tuner(
@@ -180,12 +188,13 @@ def _fit(jobs: Jobs, resources: dict[str, float], tally: Tally) -> None:
                 name=f"tsd-{uuid.uuid4().hex[:8]}",
                 storage_path=str(folder),
                 verbose=0,
-                callbacks=[Listener(jobs, tally)],
+                callbacks=[listener],
                 stop=Refused(tally),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+    return listener.ended == len(jobs) and not tally.refused
 
 
 def _connect(address: str | None) -> None:

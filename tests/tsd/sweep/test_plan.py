@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tsd.sweep import pack, plan
-from tsd.sweep.run import Asked
+from tsd.sweep.asked import Asked
 from tsd.sweep.watch import number
 from tsd.sweep.work import Context, Worker
 
