@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from tsd.sweep.pack import Pack
@@ -133,8 +134,9 @@ def screen(tally: Tally) -> Group:
     done = tally.stored / max(tally.plan.todo, 1)
     head = Text.assemble((tally.plan.sweep.name, "bold"), f"   {done:.0%}   {duration(tally.elapsed)} elapsed   ")
     head.append(tally.phase, style="dim")
-    bar = ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=WIDTH)
-    lines: list[Text | ProgressBar] = [head, bar, Text(headline(tally))]
+    bar = Table.grid()  # a bar by itself does not end its line
+    bar.add_row(ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=WIDTH))
+    lines: list[Text | Table] = [head, bar, Text(headline(tally))]
     if tally.errors:
         kinds = "   ".join(f"×{n} {kind}" for kind, n in tally.errors.most_common(3))
         lines.append(Text(f"failed  {kinds}", style="red"))

@@ -1,5 +1,6 @@
 """What a person reads while a sweep runs: counts that add up, and a time left that knows shapes apart."""
 
+import re
 from io import StringIO
 from types import SimpleNamespace
 
@@ -101,7 +102,10 @@ def test_the_live_view_fits_any_terminal(width):
     one.errors["OutOfMemoryError"] = 3
     out = StringIO()
     Console(file=out, width=width, force_terminal=True).print(screen(one))
-    assert "example" in out.getvalue() and "OutOfMemoryError" in out.getvalue()
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()]
+    assert all(len(line) <= width for line in lines)
+    assert any(line.startswith("example") for line in lines) and any("OutOfMemoryError" in line for line in lines)
+    assert any(line.startswith("0 / 110 trials") for line in lines), "the counts begin a line of their own"
 
 
 def test_thousands_stand_apart():
