@@ -89,6 +89,12 @@ class Store:
 
         sweepfile.prepare(self.files, sweep, origin.collect() if provenance is None else provenance)
 
+    def refuse_another(self, sweep: Mapping[str, Any]) -> None:
+        """Touches nothing. Raises StoreError where the folder holds a sweep of another study or name."""
+        from tsd.store import sweepfile
+
+        sweepfile.refuse_another(self.files, sweep)
+
     def sweep(self) -> dict[str, Any] | None:
         """What `sweep.json` holds: the resolved sweep's own entries and `schema_version, created_at, updated_at,
         provenance`. None where the folder is new."""

@@ -34,9 +34,9 @@ def prepare(files: Files, sweep: Mapping[str, Any], provenance: Mapping[str, Any
     """Take the folder for `sweep`; see `Store.prepare`."""
     from tsd.store.schema import SCHEMA_VERSION
 
+    refuse_another(files, sweep)
     files.prepare(FOLDERS)
     before = read(files) or {}
-    _same(files, before, sweep)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = {
         **sweep,
@@ -49,8 +49,9 @@ def prepare(files: Files, sweep: Mapping[str, Any], provenance: Mapping[str, Any
     files.write(NAME, text.encode())
 
 
-def _same(files: Files, before: Mapping[str, Any], sweep: Mapping[str, Any]) -> None:
+def refuse_another(files: Files, sweep: Mapping[str, Any]) -> None:
     """Raises StoreError where the folder belongs to another sweep."""
+    before = read(files)
     for key in ("study", "name"):
         if before and before.get(key) != sweep[key]:
             raise StoreError(
