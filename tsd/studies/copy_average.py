@@ -1,0 +1,217 @@
+"""Copy or average? What a student that is too narrow for its teacher learns.
+
+A teacher of k orthonormal neurons, Σ_j σ(v_j·x), and a student of n < k, Σ_i a_i σ(w_i·x); Gaussian inputs in
+d = k + 1 dimensions, both layers trained by gradient flow on the exact population loss (no ½, no mean over neurons).
+Every erf student in which each neuron is the best one for its own group of teacher neurons is a critical point. The
+best of these, n − 1 copies and one average of the others, has the loss
+
+    L*(k − n + 1)   with   L*(m) = m/3 − (2/π) m² arcsin(1/2m),
+
+and is where narrow students end. Above n/k ≈ 1/2 some, later all, end where every neuron leans on one teacher neuron
+and takes a little of all that are left: perturbed copies.
+
+Simsek, Bendjeddou, Gerstner, Brea 2023, arXiv:2311.01644. The solver and how outcomes are told apart are ours: the
+flow ends at a finite time and Newton's method goes the rest of the way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from math import isfinite, sqrt
+from typing import TYPE_CHECKING
+
+from tsd.fields import Batched, Static, field
+from tsd.lazy import torch
+from tsd.studies._base import Curve, Measured, Metric, Outcome, Study
+from tsd.studies._copy_average_flow import Moving, flow, settle
+from tsd.studies._copy_average_loss import Landscape, population_loss
+from tsd.studies._copy_average_points import copy_average_point, one_neuron_optimum, perturbed_copy_point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tsd.engine.rng import Streams
+
+__all__ = [
+    "Trial",
+    "copy_average_point",
+    "one_neuron_optimum",
+    "perturbed_copy_point",
+    "population_loss",
+    "simulate",
+]
+
+VERSION = 1
+
+STACK_ENTRIES = 2**17
+"""Entries of all the Hessians of a stack: with more, they leave the cache."""
+COINCIDE = 1e-9
+"""Two points whose losses are closer are one: they are known to about 1e-14."""
+
+
+class Trial(Study):
+    """One student on its way down. A pack may mix widths: students of equal widths share a stack."""
+
+    teacher_width: Batched[int] = field(10, ge=1, unit="nodes", doc="Neurons k of the teacher.")
+    student_width: Batched[int] = field(5, ge=1, unit="nodes", doc="Neurons n of the student, at most teacher_width.")
+    activation: Static[str] = field("erf", choices=("erf", "relu"), doc="Activation of both; erf is erf(z/√2).")
+    ignored_inputs: Batched[int] = field(
+        1, ge=0, unit="nodes", doc="Input directions beyond those that the teacher reads."
+    )
+    init_scale: Batched[float] = field(1.0, gt=0, doc="Factor on the Glorot-normal start of both layers.")
+    flow_time: Static[int] = field(1000, ge=1, unit="time", doc="Length of the gradient flow before Newton's steps.")
+    flow_tolerance: Static[float] = field(1e-3, gt=0, doc="Relative error that one step of the flow may make.")
+    gradient_tolerance: Static[float] = field(
+        1e-10, gt=0, doc="Largest component of the gradient at which a student has converged."
+    )
+    step_limit: Static[int] = field(2000, ge=1, unit="steps", doc="Steps of the flow, and again of Newton, at most.")
+    copy_cosine: Batched[float] = field(
+        0.95, gt=0, le=1, doc="A neuron is a copy from this cosine with a teacher neuron on."
+    )
+    loss_tolerance: Batched[float] = field(
+        1e-4, gt=0, doc="Distance in loss up to which an end counts as the theory's point."
+    )
+
+
+METRICS = (
+    Metric("loss", "target²", "Population loss at the end."),
+    Metric("grad_norm", "", "Largest component of the gradient at the end."),
+    Metric("converged", "", "1 where grad_norm has reached gradient_tolerance, else 0.", type=int),
+    Metric("curvature", "", "Smallest eigenvalue of the Hessian at the end; below zero it is a saddle."),
+    Metric("flow_steps", "steps", "Steps of the gradient flow, those taken again included.", type=int),
+    Metric("outcome", "", "copy_average, perturbed_copy or other: whose loss the student has.", type=str),
+    Metric("is_copy_average", "", "1 where the outcome is copy_average, else 0; its mean is a share.", type=int),
+    Metric("is_perturbed_copy", "", "1 where the outcome is perturbed_copy, else 0; its mean is a share.", type=int),
+    Metric("copies", "nodes", "Teacher neurons that some student neuron copies.", type=int),
+    Metric("width_ratio", "", "student_width over teacher_width."),
+    Metric("loss_copy_average", "target²", "Theory: loss of n − 1 copies and one average of the others."),
+    Metric("loss_perturbed_copy", "target²", "Theory: loss of n equally perturbed copies."),
+    Metric("excess_loss", "target²", "loss minus loss_copy_average."),
+    Metric("loss", "target²", "Population loss along the flow.", curve=True, step="time"),
+    Metric("copies", "nodes", "Teacher neurons that are copied, along the flow.", curve=True, step="time"),
+    Metric("outgoing_weight", "", "|a_i|, the neuron that copies best first.", curve=True, step="neuron"),
+    Metric("incoming_norm", "", "|w_i|, the neuron that copies best first.", curve=True, step="neuron"),
+    Metric("teacher_cosine", "", "Cosine of w_i with its nearest teacher neuron.", curve=True, step="neuron"),
+)
+
+EXAMPLE = {"teacher_width": 4, "student_width": 2, "flow_time": 20}
+
+
+def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+    """Every trial from its start to its critical point, in stacks of students of equal widths."""
+    from tsd.engine.fit import even_parts
+
+    shapes: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for index, trial in enumerate(trials):
+        _theory(trial.teacher_width, trial.student_width, trial.activation)
+        shapes[trial.teacher_width, trial.student_width, trial.ignored_inputs].append(index)
+    outcomes: dict[int, Outcome] = {}
+    for (k, n, ignored), members in shapes.items():
+        size = max(2, STACK_ENTRIES // (n * (1 + k + ignored)) ** 2)
+        for part in even_parts(len(members), size):
+            stack = [members[i] for i in part]
+            ends = _descend([trials[i] for i in stack], [seeds[i] for i in stack])
+            outcomes.update(zip(stack, ends, strict=True))
+    return [outcomes[i] for i in range(len(trials))]
+
+
+def glorot(trial: Trial, streams: Streams) -> Tensor:
+    """The start, flat as in `Landscape`: normal, of variance 2/(n + 1) in a and 2/(d + n) in W, times init_scale²."""
+    n, d = trial.student_width, trial.teacher_width + trial.ignored_inputs
+    outgoing = streams.generator("init", "outgoing").standard_normal(n) * sqrt(2 / (n + 1))
+    incoming = streams.generator("init", "incoming").standard_normal(n * d) * sqrt(2 / (d + n))
+    return trial.init_scale * torch.cat([torch.from_numpy(outgoing), torch.from_numpy(incoming)])
+
+
+def teacher_cosines(y: Tensor, trial: Trial) -> Tensor:
+    """Cosines of the student's neurons with the teacher's, shape (n, k). erf is odd: there their size is what counts,
+    as (a, w) and (−a, −w) are the same neuron."""
+    n = trial.student_width
+    W = y[n:].unflatten(0, (n, -1))
+    cosines = W[:, : trial.teacher_width] / W.norm(dim=1, keepdim=True)
+    return cosines.abs() if trial.activation == "erf" else cosines
+
+
+def copied(y: Tensor, trial: Trial) -> int:
+    """How many teacher neurons some student neuron copies."""
+    return int((teacher_cosines(y, trial) >= trial.copy_cosine).any(0).sum())
+
+
+def outcome(loss: float, copy_average: float, perturbed_copy: float, tolerance: float) -> str:
+    """The theory's point whose loss is nearest, where it is within `tolerance`; else other. Where the two coincide, at
+    n = 1 and n = k, copy_average."""
+    to_average, to_copies = abs(loss - copy_average), abs(loss - perturbed_copy)
+    if min(to_average, to_copies) > tolerance:
+        return "other"
+    same = abs(copy_average - perturbed_copy) < COINCIDE
+    return "copy_average" if same or to_average <= to_copies else "perturbed_copy"
+
+
+def _descend(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+    """One stack: the flow, looked at whenever its time has doubled, then Newton's steps."""
+    first = trials[0]
+    k, d = first.teacher_width, first.teacher_width + first.ignored_inputs
+    landscape = Landscape(torch.eye(k, d, dtype=torch.float64), first.student_width, first.activation)
+    moving = Moving.start(torch.stack([glorot(*each) for each in zip(trials, seeds, strict=True)]))
+    times = [0, *(2**i for i in range(first.flow_time.bit_length()) if 2**i < first.flow_time), first.flow_time]
+    course = [moving.y.clone()]
+    for start, end in pairwise(times):
+        flow(landscape, moving, end - start, first.flow_tolerance, first.step_limit)
+        course.append(moving.y.clone())
+    ends, gradients = settle(landscape, moving.y, first.gradient_tolerance, first.step_limit)
+    outcomes = []
+    for i, trial in enumerate(trials):
+        seen = torch.stack([y[i] for y in course])
+        curves = [
+            Curve("loss", times, landscape.loss(seen).tolist()),
+            Curve("copies", times, [float(copied(y, trial)) for y in seen]),
+        ]
+        told = {"grad_norm": float(gradients[i]), "flow_steps": int(moving.tried[i])}
+        outcomes.append(_outcome(landscape, trial, ends[i], told, curves))
+    return outcomes
+
+
+def _outcome(landscape: Landscape, trial: Trial, y: Tensor, told: dict[str, float], curves: list[Curve]) -> Outcome:
+    """What is measured of one student that ended in y."""
+    loss = float(landscape.loss(y[None])[0])
+    if not isfinite(loss):
+        return Outcome("diverged", Measured({}, curves))
+    copy_average, perturbed_copy = _theory(trial.teacher_width, trial.student_width, trial.activation)
+    where = outcome(loss, copy_average, perturbed_copy, trial.loss_tolerance)
+    metrics: dict[str, float | int | str] = {
+        **told,
+        "loss": loss,
+        "converged": int(told["grad_norm"] <= trial.gradient_tolerance),
+        "curvature": float(torch.linalg.eigvalsh(landscape.hessian(y[None]))[0, 0]),
+        "outcome": where,
+        "is_copy_average": int(where == "copy_average"),
+        "is_perturbed_copy": int(where == "perturbed_copy"),
+        "copies": copied(y, trial),
+        "width_ratio": trial.student_width / trial.teacher_width,
+        "loss_copy_average": copy_average,
+        "loss_perturbed_copy": perturbed_copy,
+        "excess_loss": loss - copy_average,
+    }
+    return Outcome("done", Measured(metrics, [*curves, *_neurons(y, trial)]))
+
+
+def _neurons(y: Tensor, trial: Trial) -> list[Curve]:
+    """The student neuron by neuron, the best copy first."""
+    n = trial.student_width
+    cosines = teacher_cosines(y, trial).amax(1)
+    order = cosines.argsort(descending=True, stable=True)
+    told = {
+        "outgoing_weight": y[:n].abs(),
+        "incoming_norm": y[n:].unflatten(0, (n, -1)).norm(dim=1),
+        "teacher_cosine": cosines,
+    }
+    return [Curve(name, range(n), values[order].tolist()) for name, values in told.items()]
+
+
+@cache
+def _theory(k: int, n: int, activation: str) -> tuple[float, float]:
+    """Losses of the copy-average and of the perturbed-copy point."""
+    return copy_average_point(k, n, activation).loss, perturbed_copy_point(k, n, activation).loss
