@@ -60,17 +60,10 @@ def flow(width, alphas, noise=True, T=None):
     return escape.integrate(M0, 0.5 * np.eye(width), T, LR[width], alphas, 1 / width, 1 / 2, noise)
 
 
-def random_start(width, teacher_width, dim, seed, start_norm=0.5):
-    """Student vectors orthogonal to each other, at random to the teacher."""
-    values = {"student_width": width, "teacher_width": teacher_width, "input_dim": dim, "start_norm": start_norm}
-    return escape.first_weights(escape.Trial.of(values), Streams({"init": seed}))
-
-
-def escape_time(width, teacher_width, dim, seeds, lr=None):
-    """Mean over starts, at fixed cη by default."""
-    lr = 0.05 * width if lr is None else lr
-    values = {"student_width": width, "teacher_width": teacher_width, "input_dim": dim, "lr": lr, "alpha_max": 200}
-    trial = escape.Trial.of(values | {"dynamics": "gradient_flow"})
+def escape_time(width, teacher_width, dim, seeds):
+    """Mean over starts of gradient flow at cη = 0.05."""
+    sizes = {"student_width": width, "teacher_width": teacher_width, "input_dim": dim}
+    trial = escape.Trial.of(sizes | {"dynamics": "gradient_flow", "lr": 0.05 * width, "alpha_max": 200})
     outcomes = run_pack(escape, [trial] * seeds, [Streams({"init": i}) for i in range(seeds)], None)
     return np.mean([outcome.measured.metrics["escape_time"] for outcome in outcomes])
 
@@ -334,10 +327,12 @@ def test_ode_and_sgd_of_equal_seeds_start_from_the_same_overlaps():
 
 @pytest.mark.parametrize("width", [2, 5])
 def test_a_start_is_orthogonal_with_the_asked_norm_or_gaussian(width):
-    orthogonal = random_start(width, 2, 300, seed=0, start_norm=0.8)
+    values = {"student_width": width, "input_dim": 20_000, "start_norm": 0.8}
+    orthogonal, gaussian = (
+        escape.first_weights(escape.Trial.of(values | {"init": init}), Streams({}))
+        for init in ("orthogonal", "gaussian")
+    )
     np.testing.assert_allclose(orthogonal @ orthogonal.T, 0.8 * np.eye(width), atol=1e-14)
-    values = {"student_width": width, "input_dim": 20_000, "init": "gaussian", "start_norm": 0.8}
-    gaussian = escape.first_weights(escape.Trial.of(values), Streams({}))
     np.testing.assert_allclose(gaussian @ gaussian.T, 0.8 * np.eye(width), atol=0.04)
 
 
