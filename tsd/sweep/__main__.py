@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts.validators import Number
 from rich.console import Console
 
 from tsd import __version__
@@ -26,7 +29,10 @@ Results = Annotated[str, Parameter(help="Folder or URI (s3://…) under which ea
 Overrides = Annotated[
     tuple[str, ...],
     Parameter(
-        name="--set", negative="", help="KEY=VALUE on top of the file: a field, or fixed.…, axes.…, seeds, name."
+        name="--set",
+        negative="",
+        show_default=False,
+        help="KEY=VALUE on top of the file, once for each: a field, or fixed.…, axes.…, seeds, name, resources.…",
     ),
 ]
 Where = Annotated[str | None, Parameter(help="SQL condition on the trials.")]
@@ -55,6 +61,9 @@ def run(
     from tsd.sweep.run import Runner
     from tsd.sweep.run import run as run_sweep
 
+    if here and address:
+        raise UserError("--here runs in this process and --address on a cluster; give one of the two.")
+    flags = ["--here"] if here else ["--address", address] if address else []
     with Asked.of(file, results, overrides, where) as asked:
 
         def start() -> Runner:
@@ -66,7 +75,7 @@ def run(
 
             return Cluster(asked.sweep.resources, address)
 
-        return run_sweep(asked, start, mode, Console())
+        return run_sweep(asked, start, mode, Console(), flags)
 
 
 @app.command
@@ -90,22 +99,30 @@ def plan(
 
     with Asked.of(file, results, overrides, where) as asked:
         planned = asked.plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
-    print(
-        json.dumps(planned.as_dict(), indent=2)
-        if as_json
-        else f"{render(planned, number)}\n{submit(planned, str(file))}"
-    )
+        command = asked.command("run", results=False)
+    if as_json:
+        print(json.dumps(planned.as_dict(), indent=2))
+    else:
+        print(render(planned, number), submit(planned, command), sep="\n")
     return 0
 
 
 @app.command
-def status(file: File, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
-    """How far a sweep is, also while it runs elsewhere."""
+def status(
+    file: File,
+    /,
+    *,
+    results: Results = "results",
+    where: Where = None,
+    overrides: Overrides = (),
+    as_json: Json = False,
+) -> int:
+    """How far a sweep is, also while it runs elsewhere. Exit code 0 once all trials are stored and none has failed."""
     from tsd.sweep import pack
     from tsd.sweep.asked import Asked
     from tsd.sweep.watch import number
 
-    with Asked.of(file, results, overrides) as asked:
+    with Asked.of(file, results, overrides, where) as asked:
         planned = asked.plan(pack.Limits.of(1, "cpu"), "cached")
     counts = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "new", "orphans")}
     if as_json:
@@ -114,7 +131,7 @@ def status(file: File, /, *, results: Results = "results", overrides: Overrides 
         shown = " · ".join(f"{number(n)} {'waiting' if state == 'new' else state}" for state, n in counts.items() if n)
         total = number(planned.grid.total)
         print(f"{planned.sweep.name}   {total} trials: {shown or 'nothing stored'}   ({planned.results})")
-    return 1 if planned.failed else 0
+    return 1 if planned.failed or planned.new else 0
 
 
 @app.command
@@ -145,41 +162,48 @@ def show(
     where: Where = None,
     overrides: Overrides = (),
     as_json: Json = False,
-    limit: Annotated[int, Parameter(help="Rows at most; 0 for all.")] = 40,
+    limit: Annotated[int, Parameter(help="Rows at most; 0 for all.", validator=Number(gte=0))] = 40,
 ) -> int:
     """The stored rows, in the columns in which they differ."""
     from tsd.sweep import look
 
     header, table = look.Rows.of(file, results, overrides, where).telling(limit)
     records = [dict(zip(header, row, strict=True)) for row in table]
-    print(json.dumps(records, indent=2, default=str) if as_json else look.render_table(header, table))
+    print(json.dumps(records, indent=2, default=str) if as_json else look.render_rows(header, table))
     return 0
 
 
 @app.command
-def check(file: File, /, *, results: Results = "results", overrides: Overrides = (), repair: bool = False) -> int:
+def check(
+    file: File,
+    /,
+    *,
+    results: Results = "results",
+    overrides: Overrides = (),
+    repair: Annotated[bool, Parameter(negative="", help="Move what is damaged to damaged/.")] = False,
+    as_json: Json = False,
+) -> int:
     """Verify every part and artefact of a sweep; --repair moves damaged ones aside, so that they are made again."""
     from tsd.sweep.look import store_of
 
     report = store_of(file, results, overrides).check(repair=repair)
-    print(report)
+    print(json.dumps(asdict(report), indent=2) if as_json else report)
     return 0 if report.sound or repair else 1
 
 
 @app.command
-def compact(file: File, /, *, results: Results = "results", overrides: Overrides = ()) -> int:
+def compact(file: File, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
     """Merge the parts of a sweep into few large files, safely also while it runs."""
     from tsd.sweep.look import store_of
 
-    print(store_of(file, results, overrides).compact())
+    report = store_of(file, results, overrides).compact()
+    print(json.dumps(asdict(report), indent=2) if as_json else report)
     return 0
 
 
 @app.command
 def methods(*, as_json: Json = False) -> int:
     """The distillation methods: who teaches, what passes, where it attaches, on which data, when."""
-    from dataclasses import asdict
-
     from tsd.methods import METHODS
     from tsd.sweep.look import render_table
 
@@ -196,9 +220,18 @@ def main(words: Sequence[str] | None = None) -> int:
     Returns:
         0 all asked-for trials stored, 1 some failed, 2 bad input, 3 no cluster, 130 interrupted.
     """
+    given = list(sys.argv[1:] if words is None else words) or ["--help"]
     try:
-        code = app(words, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
+        _must_be_verb_or_file(given)
+        code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnusedCliTokensError as error:
+        unused = " ".join(error.unused_tokens or ())
+        print(
+            f"`{unused}` belongs to nothing here. A flag such as --set is given once for each value.", file=sys.stderr
+        )
+        return UserError.exit_code
+    except CycloptsError as error:
+        print(error, file=sys.stderr)
         return UserError.exit_code
     except UserError as error:
         print(error, file=sys.stderr)
@@ -207,6 +240,16 @@ def main(words: Sequence[str] | None = None) -> int:
         print("Interrupted. The same command goes on with what is missing.", file=sys.stderr)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _must_be_verb_or_file(words: Sequence[str]) -> None:
+    """Raises UserError where the first word is neither, and would be taken for the name of a file."""
+    verbs = [name for name in app if not name.startswith("-")]
+    first = words[0]
+    if first in verbs or first.startswith("-") or "." in first or Path(first).exists():
+        return
+    near = "".join(f" Did you mean `{name}`?" for name in get_close_matches(first, verbs, n=1))
+    raise UserError(f"`{first}` is neither a command ({', '.join(verbs)}) nor a sweep file.{near}")
 
 
 if __name__ == "__main__":

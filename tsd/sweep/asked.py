@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,10 @@ import duckdb
 
 from tsd.store import Store
 from tsd.sweep import grid, pack, plan, spec
+from tsd.sweep.conditions import quoted
 from tsd.sweep.spec import Sweep
+
+DEFAULT_RESULTS = "results"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Asked:
         store: the results folder.
         file: the sweep file.
         whole: whether `connection` holds all trials; false where a `--where` took some away.
+        flags: the flags of the command that decide which trials and which folder are meant.
     """
 
     sweep: Sweep
@@ -33,6 +38,7 @@ class Asked:
     store: Store
     file: Path
     whole: bool
+    flags: tuple[str, ...]
 
     @classmethod
     @contextmanager
@@ -41,14 +47,28 @@ class Asked:
         sweep = spec.load(file, overrides)
         store = Store.of(results, sweep.name)
         with grid.workspace() as connection:
-            asked = cls(sweep, grid.expand(sweep, connection, where), connection, store, file, where is None)
+            asked = cls(
+                sweep,
+                grid.expand(sweep, connection, where),
+                connection,
+                store,
+                file,
+                where is None,
+                _flags(results, overrides, where),
+            )
             asked.check()
             yield asked
+
+    def command(self, *words: str, results: bool = True) -> str:
+        """A command about the same trials, ready to be typed: `command("failures")`, `command("run", "--here")`."""
+        verb, *more = words
+        flags = self.flags if results else _without_results(self.flags)
+        return shlex.join(["python", "-m", "tsd.sweep", verb, str(self.file), *flags, *more])
 
     def check(self) -> None:
         """Let the study judge values of fields that a declaration cannot judge, such as the name of a data set."""
         for name, check in getattr(self.sweep.module, "CHECKS", {}).items():
-            for (value,) in self.connection.execute(f"SELECT DISTINCT {pack.quote(name)} FROM trials").fetchall():
+            for (value,) in self.connection.execute(f"SELECT DISTINCT {quoted(name)} FROM trials").fetchall():
                 check(value)
 
     def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> plan.Plan:
@@ -57,3 +77,13 @@ class Asked:
             self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode, move_damaged=move_damaged
         )
         return planned if self.whole else replace(planned, orphans=0)
+
+
+def _flags(results: str, overrides: Sequence[str], where: str | None) -> tuple[str, ...]:
+    changed = [word for override in overrides for word in ("--set", override)]
+    kept = ["--where", where] if where is not None else []
+    return (*(["--results", results] if results != DEFAULT_RESULTS else []), *changed, *kept)
+
+
+def _without_results(flags: Sequence[str]) -> list[str]:
+    return list(flags[2:]) if flags and flags[0] == "--results" else list(flags)

@@ -88,7 +88,7 @@ def expand(sweep: Sweep, connection: duckdb.DuckDBPyConnection, where: str | Non
         _create(points, cursor, survey.left)
         excluded = list(zip(sweep.excludes, survey.removed, strict=True))
         if where is not None:
-            excluded.append((f"not {where}", _keep(where, cursor, survey.left)))
+            excluded.append(("not in --where", _keep(where, cursor, survey.left)))
     crossed = [(axis.label, len(axis.rows)) for axis in _kinds.axes(sweep)]
     seeds = [(f"{stream} seeds".strip(), number) for stream, number in _kinds.seeds(sweep).items() if number > 1]
     each_seed = math.prod(number for _, number in seeds)

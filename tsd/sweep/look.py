@@ -11,7 +11,8 @@ import duckdb
 
 from tsd.store import Store
 from tsd.sweep import conditions, spec
-from tsd.sweep.pack import quote, varying
+from tsd.sweep.conditions import quoted
+from tsd.sweep.pack import varying
 
 IDENTITY = ("trial_id", "study", "study_version", "kind", "origin")
 RECORD = (
@@ -64,9 +65,15 @@ class Rows:
         return cls(connection, table.column_names, [n for n in table.column_names if n in sweep.fields] + seeds)
 
     def telling(self, limit: int) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Header and rows in the columns in which the rows differ, the book-keeping left out; `limit` 0 is all."""
-        names = varying(self.connection, "rows", [c for c in self.columns if c not in RECORD]) or ["state"]
-        listed, most = ", ".join(quote(n) for n in names), f"LIMIT {limit}" if limit else ""
+        """Header and rows in the columns in which the rows differ, the book-keeping left out; `limit` 0 is all.
+
+        The state is among them unless every trial is done.
+        """
+        names = varying(self.connection, "rows", [c for c in self.columns if c not in RECORD])
+        undone = self.connection.execute("SELECT count(*) FROM rows WHERE state <> 'done'").fetchone()
+        if "state" not in names and (not names or undone != (0,)):
+            names.append("state")
+        listed, most = ", ".join(quoted(n) for n in names), f"LIMIT {limit}" if limit else ""
         return names, self.connection.execute(f"SELECT {listed} FROM rows ORDER BY ALL {most}").fetchall()
 
 
@@ -114,7 +121,7 @@ def failures(connection: duckdb.DuckDBPyConnection, parameters: Sequence[str]) -
 def _first(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> dict[str, Any]:
     if not columns:
         return {}
-    row = connection.execute(f"SELECT {', '.join(quote(c) for c in columns)} FROM {table} LIMIT 1").fetchone() or ()
+    row = connection.execute(f"SELECT {', '.join(quoted(c) for c in columns)} FROM {table} LIMIT 1").fetchone() or ()
     return dict(zip(columns, row, strict=True))
 
 
@@ -139,6 +146,11 @@ def render_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     cells = [list(header), *([_cell(v) for v in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def render_rows(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as plain text; where there are none, what that means."""
+    return render_table(header, rows) if rows else "no stored row fulfils this"
 
 
 def _cell(value: Any) -> str:

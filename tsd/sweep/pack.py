@@ -1,8 +1,7 @@
 """Trials → packs: trials that agree in every static field run together, in packs of a sensible length.
 
 A pack is what Ray Tune schedules. Its size moves no number (a trial never sees its neighbours), so it is free to
-follow the
-machine: long enough to hide the hand-over, short enough that the last pack of a sweep is not waited for.
+follow the machine: long enough to hide the hand-over, short enough that the last pack of a sweep is not waited for.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from math import ceil
 
 import duckdb
 import pyarrow as pa
+
+from tsd.sweep.conditions import quoted
 
 TARGET_S = 60.0
 """Seconds that a pack should last where earlier rows tell how long a trial takes."""
@@ -47,17 +48,13 @@ class Shape:
     seconds_a_trial: float | None
 
 
-def quote(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> list[str]:
     """Those of `columns` that take more than one value in `table`, NULL counting as a value."""
     if not columns:
         return []
     tests = ", ".join(
-        f"(min({quote(c)}) IS DISTINCT FROM max({quote(c)})) OR count({quote(c)}) NOT IN (0, count(*))" for c in columns
+        f"(min({quoted(c)}) IS DISTINCT FROM max({quoted(c)})) OR count({quoted(c)}) NOT IN (0, count(*))"
+        for c in columns
     )
     row = connection.execute(f"SELECT {tests} FROM {table}").fetchone() or ()
     return [column for column, differs in zip(columns, row, strict=True) if differs]
@@ -91,7 +88,7 @@ def cut(
             "smallest": limits.smallest,
         },
     )
-    match = " AND ".join(f"t.{quote(k)} IS NOT DISTINCT FROM s.{quote(k)}" for k in keys) or "true"
+    match = " AND ".join(f"t.{quoted(k)} IS NOT DISTINCT FROM s.{quoted(k)}" for k in keys) or "true"
     connection.execute(
         "CREATE OR REPLACE TABLE packed AS SELECT t.rowid AS todo_row, s.place AS shape, s.first_pack + CAST(floor("
         "(row_number() OVER (PARTITION BY s.place ORDER BY t.rowid) - 1) / s.size) AS BIGINT) AS pack "
@@ -102,14 +99,14 @@ def cut(
 
 def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], timing: pa.Table | None) -> None:
     """The table `shapes`: one row per combination of `keys`, its number of trials and measured seconds a trial."""
-    columns = ", ".join(quote(k) for k in keys)
+    columns = ", ".join(quoted(k) for k in keys)
     listed = f"{columns}, " if keys else ""
     grouped = f"GROUP BY {columns}" if keys else "HAVING count(*) > 0"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {listed}count(*) AS trials FROM todo {grouped}")
     seconds = "CAST(NULL AS DOUBLE)"
     if timing is not None and {*keys, "wall_s"} <= set(timing.column_names):
         connection.register("timing", timing)
-        match = " AND ".join(f"m.{quote(k)} IS NOT DISTINCT FROM g.{quote(k)}" for k in keys) or "true"
+        match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM g.{quoted(k)}" for k in keys) or "true"
         seconds = f"(SELECT greatest(avg(m.wall_s), 1e-6) FROM timing m WHERE {match} AND m.wall_s IS NOT NULL)"
     connection.execute(
         f"CREATE OR REPLACE TABLE shapes AS SELECT *, row_number() OVER (ORDER BY seconds * trials DESC NULLS FIRST, "
@@ -118,7 +115,7 @@ def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], timing:
 
 
 def _shapes(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> list[Shape]:
-    columns = "".join(f", {quote(k)}" for k in keys)
+    columns = "".join(f", {quoted(k)}" for k in keys)
     rows = connection.execute(f"SELECT trials, packs, seconds{columns} FROM shapes ORDER BY place").fetchall()
     return [Shape(dict(zip(keys, row[3:], strict=True)), row[0], row[1], row[2]) for row in rows]
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from tsd.store import Store
 from tsd.studies._base import Artefact
 from tsd.sweep import columns, pack, shelf
+from tsd.sweep.conditions import quoted
 from tsd.sweep.grid import Grid
 from tsd.sweep.spec import Sweep
 
@@ -160,7 +161,7 @@ def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store) -> 
 def _distinct(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> list[dict[str, Any]]:
     """One whole trial for every combination of what the artefact depends on."""
     names = [*artefact.fields, *(f"seed_{stream}" for stream in artefact.streams)]
-    listed = ", ".join(pack.quote(name) for name in names)
+    listed = ", ".join(quoted(name) for name in names)
     return connection.sql(f"SELECT DISTINCT ON ({listed}) * FROM todo ORDER BY {listed}").to_arrow_table().to_pylist()
 
 
@@ -195,7 +196,7 @@ def _against(plan: Plan, number: Callable[[int], str]) -> str:
 
 def _packed(plan: Plan, number: Callable[[int], str]) -> str:
     largest = max(-(-shape.trials // shape.packs) for shape in plan.shapes)
-    text = f"packs into {number(plan.packs)} of at most {number(largest)} trials"
+    text = f"packs into {number(plan.packs)} of at most {trials(largest, number)}"
     if len(plan.shapes) > 1:
         keys = " × ".join(plan.shapes[0].values)
         text += f"; {number(len(plan.shapes))} shapes, because {keys} must agree in a pack"
@@ -215,24 +216,30 @@ def _trained(plan: Plan) -> list[str]:
 def _estimate(plan: Plan, number: Callable[[int], str]) -> str:
     if plan.seconds is None:
         return "estimate: none yet, no trial of this sweep has been measured"
-    wall = plan.seconds / plan.limits.slots
+    slots = plan.limits.slots
+    places = "1 worker" if slots == 1 else f"{slots} workers"
     size = f", writes ≈ {plan.bytes_a_trial * plan.todo / 1e6:.2g} MB" if plan.bytes_a_trial else ""
-    return (
-        f"estimate {duration(plan.seconds)} of work, ≈ {duration(wall)} on {plan.limits.slots} workers{size} "
-        "(from stored rows)"
-    )
+    work, wall = duration(plan.seconds), duration(plan.seconds / slots)
+    return f"estimate {work} of work, ≈ {wall} on {places}{size} (from stored rows)"
 
 
-def submit(plan: Plan, file: str) -> str:
-    """The line that runs the sweep on a cluster whose dashboard is at hand; its fixed id refuses a second driver."""
+def submit(plan: Plan, command: str) -> str:
+    """The line that runs `command` on a cluster whose dashboard is at hand; its fixed id refuses a second driver."""
     return (
         "on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . "
-        f"--submission-id tsd-{plan.sweep.name} -- python -m tsd.sweep {file} --address auto --results s3://BUCKET/results"
+        f"--submission-id tsd-{plan.sweep.name} -- {command} --address auto --results s3://BUCKET/results"
     )
+
+
+def trials(count: int, number: Callable[[int], str]) -> str:
+    """1 trial, 2 trials."""
+    return f"{number(count)} {'trial' if count == 1 else 'trials'}"
 
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 12 s, 4.5 min, 3.2 h."""
+    if 0 < seconds < 1:
+        return "< 1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

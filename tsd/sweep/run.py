@@ -10,6 +10,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -17,12 +18,15 @@ from rich.console import Console
 from tsd.store import EventLog, StoreError, provenance
 from tsd.sweep import pack, plan
 from tsd.sweep.asked import Asked
+from tsd.sweep.conditions import quoted
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need
 from tsd.sweep.watch import Tally, Watch, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
+STALE_S = 600.0
+"""A run that was not heard of for this long is taken for dead."""
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
 
@@ -45,7 +49,7 @@ class Runner(Protocol):
         ...
 
 
-def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) -> int:
+def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, flags: Sequence[str] = ()) -> int:
     """Run what `mode` asks for and return the exit code: 0 all stored, 1 some failed or lost, 130 interrupted.
 
     Args:
@@ -53,9 +57,10 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
         start: makes the runner; called only where there is something to run.
         mode: one of `plan.MODES`.
         console: where progress goes.
+        flags: how the runner was asked for (`--here`), for the commands that are printed.
     """
-    store, facts = asked.store, provenance.collect()
-    store.prepare(asked.sweep.as_dict(), facts)
+    store = asked.store
+    store.refuse_another(asked.sweep.as_dict())
     todo = asked.plan(pack.Limits.of(1, "cpu"), mode, move_damaged=True)
     for name in todo.damaged:
         console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.", **PLAIN)
@@ -65,19 +70,24 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console) 
         return 1 if todo.failed else 0
     _prepare(asked)
     with closing(start()) as runner:
-        return _work(asked, runner, mode, console, str(facts.get("git_sha") or ""))
+        tally = _work(asked, runner, mode, console)
+    return _ended(asked, tally, console, flags)
 
 
-def _work(asked: Asked, runner: Runner, mode: str, console: Console, git_sha: str) -> int:
-    """Everything between a runner that stands ready and the exit code."""
+def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
+    """Everything between a runner that stands ready and the last pack."""
+    facts = provenance.collect()
+    asked.store.prepare(asked.sweep.as_dict(), facts)
+    _beside(asked, console)
     planned = asked.plan(pack.Limits.of(runner.slots, runner.device), mode)
     console.print(plan.render(planned, number), **PLAIN)
-    context = Context(asked.sweep.study, str(asked.store.root), runner.device, git_sha, asked.sweep.parts)
-    with closing(EventLog(asked.store, uuid.uuid4().hex[:12])) as events:
+    sha, run_id = str(facts.get("git_sha") or ""), uuid.uuid4().hex[:12]
+    context = Context(asked.sweep.study, str(asked.store.root), runner.device, sha, asked.sweep.parts)
+    with closing(EventLog(asked.store, run_id)) as events:
 
         def note(kind: str, facts: dict[str, Any]) -> None:
             with suppress(StoreError):  # no result waits for the log; a store that refuses is told by the workers
-                events.add(kind, facts)
+                events.add(kind, {"run": run_id} | facts)
 
         tally = Tally(planned, note)
         note("run_started", {"sweep": asked.sweep.name, "todo": planned.todo, "packs": planned.packs, "mode": mode})
@@ -86,7 +96,17 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console, git_sha: st
                 tally.phase = "running"
                 all(runner.run(wave, context, tally) for wave in pack.waves(asked.connection))
         note("run_finished", {"states": dict(tally.states), "lost": tally.lost, "seconds": tally.elapsed})
-    return _ended(asked, tally, console)
+    return tally
+
+
+def _beside(asked: Asked, console: Console) -> None:
+    """Tell of another run of this sweep that seems to be at work. Both will end with the same rows, each once."""
+    last: dict[str, dict[str, Any]] = {event["run"]: event for event in asked.store.events() if "run" in event}
+    heard = [datetime.fromisoformat(event["at"]) for event in last.values() if event["kind"] != "run_finished"]
+    ages = [age for at in heard if (age := (datetime.now(UTC) - at).total_seconds()) < STALE_S]
+    if ages:
+        ago = plan.duration(min(ages))
+        console.print(f"warning: another run of this sweep was at work {ago} ago and may do the same packs.", **PLAIN)
 
 
 def _prepare(asked: Asked) -> None:
@@ -96,7 +116,7 @@ def _prepare(asked: Asked) -> None:
     """
     study: Any = asked.sweep.module
     if hasattr(study, "prepare"):
-        listed = ", ".join(pack.quote(name) for name in inspect.signature(study.prepare).parameters)
+        listed = ", ".join(quoted(name) for name in inspect.signature(study.prepare).parameters)
         for row in asked.connection.execute(f"SELECT DISTINCT {listed} FROM todo").fetchall():
             study.prepare(*row)
 
@@ -112,7 +132,8 @@ def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally
     return True
 
 
-def _ended(asked: Asked, tally: Tally, console: Console) -> int:
+def _ended(asked: Asked, tally: Tally, console: Console, flags: Sequence[str]) -> int:
+    """Say what is stored and what to do next, and return the exit code."""
     if tally.refused:
         raise StoreError(tally.refused)
     states = asked.store.states()
@@ -123,13 +144,13 @@ def _ended(asked: Asked, tally: Tally, console: Console) -> int:
     )
     stored = asked.grid.total - missing
     console.print(f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store}", **PLAIN)
-    again = f"python -m tsd.sweep {asked.file}"
     if missing:
         why = f"Workers died ({tally.reason})" if tally.lost else "Interrupted"
+        again = asked.command("run", *flags)
         console.print(f"{why}: {number(missing)} trials have no row yet. The same command goes on: {again}", **PLAIN)
     if failed:
-        why = f"python -m tsd.sweep failures {asked.file}"
-        console.print(f"{number(failed)} trials failed. Why: {why}   Again: {again} --mode retry", **PLAIN)
+        console.print(f"{number(failed)} trials failed. Why: {asked.command('failures')}", **PLAIN)
+        console.print(f"Run them again: {asked.command('run', *flags, '--mode', 'retry')}", **PLAIN)
     if missing and not tally.lost:
         return INTERRUPTED
     return 1 if missing or failed else 0

@@ -110,6 +110,11 @@ class Listener(tune.Callback):
         else:
             self.tally.trained(report)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has died; another one takes its job."""
+        if self.packs:
+            self.tally.restarted(self.packs[trial.config["job"]])
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The last worker that tried has died."""
         self.ended += 1
@@ -206,7 +211,8 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, **quiet)
     except Exception as error:
-        raise ClusterError(_unreachable(address, str(error).strip().splitlines()[0])) from None
+        why = "none runs here" if address == "auto" else str(error).strip().splitlines()[0]
+        raise ClusterError(_unreachable(address, why)) from None
 
 
 def _must_answer(address: str) -> None:
@@ -217,7 +223,7 @@ def _must_answer(address: str) -> None:
     if address.startswith("ray://") or not host or not port.isdigit():
         raise ClusterError(_unreachable(address, "expected auto or HOST:PORT"))
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
     except OSError as error:
         raise ClusterError(_unreachable(address, error.strerror or str(error))) from None
 

@@ -39,6 +39,8 @@ class Tally:
         plan: what was to be done.
         note: hears of every event, by kind and facts.
         clock: seconds from an arbitrary start.
+        lost: trials whose workers died once too often.
+        restarts: packs that another worker took over.
         reason: what the last worker that died said.
         refused: why the store can give or take nothing more; the run ends where this is set.
     """
@@ -50,6 +52,7 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     running: dict[int, Pack] = field(default_factory=dict)
     lost: int = 0
+    restarts: int = 0
     reason: str = ""
     refused: str = ""
     phase: str = "starting"
@@ -79,6 +82,12 @@ class Tally:
         self.errors.update(report.errors)
         trials, seconds = self._work.get(pack.shape, (0, 0.0))
         self._work[pack.shape] = (trials + pack.trials, seconds + report.seconds)
+
+    def restarted(self, pack: Pack) -> None:
+        """The worker of `pack` died and another one will take it."""
+        self.running.pop(pack.index, None)
+        self.restarts += 1
+        self.note("pack_restarted", {"pack": pack.index})
 
     def dropped(self, pack: Pack, reason: str) -> None:
         """The worker of `pack` died once too often; its trials are planned again by the next run."""
@@ -122,6 +131,7 @@ def headline(tally: Tally) -> str:
     parts.append(f"waiting {number(waiting)}")
     parts += [f"{state} {number(tally.states[state])}" for state in ("diverged", "failed") if tally.states[state]]
     parts += [f"lost {number(tally.lost)}"] if tally.lost else []
+    parts += [f"packs started again {tally.restarts}"] if tally.restarts else []
     rate = tally.stored / tally.elapsed * 60 if tally.elapsed > 0 else 0
     parts.append(f"{rate:.0f} trials/min" if rate >= 10 else f"{rate:.1f} trials/min")
     left = tally.remaining()

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 import tsd
 from tsd.engine.rng import STREAMS, Streams
+from tsd.errors import UserError
 from tsd.store import Store, StoreError, schema
 from tsd.studies import STUDIES
 from tsd.studies._base import Outcome, Shelf
@@ -152,7 +153,8 @@ def _outcomes(
         raise
     except Exception as error:
         if len(trials) == 1:
-            return [Outcome("failed", error_type=type(error).__name__, error=traceback.format_exc())]
+            told = str(error) if isinstance(error, UserError) else traceback.format_exc()
+            return [Outcome("failed", error_type=type(error).__name__, error=told)]
     half = len(trials) // 2
     return _outcomes(study, trials[:half], seeds[:half], shelf, device) + _outcomes(
         study, trials[half:], seeds[half:], shelf, device
@@ -164,7 +166,7 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state,
         "error_type": outcome.error_type,
         "error": outcome.error,
-        "way": outcome.way,
+        "way_taken": outcome.way or None,
     }
 
 

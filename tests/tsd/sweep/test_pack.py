@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsd.sweep import pack
+from tsd.sweep.conditions import quoted
 
 rows = st.lists(
     st.tuples(st.sampled_from([10, 20, None]), st.sampled_from(["relu", "erf"]), st.floats(0, 1)),
@@ -83,5 +84,5 @@ def test_a_sweep_of_one_shape_needs_no_static_column_to_differ():
 @pytest.mark.parametrize("name", ["plain", 'with "quotes"', "select"])
 def test_any_column_name_can_be_quoted(name):
     connection = duckdb.connect()
-    connection.execute(f"CREATE TABLE t ({pack.quote(name)} INTEGER)")
+    connection.execute(f"CREATE TABLE t ({quoted(name)} INTEGER)")
     assert connection.execute("SELECT * FROM t").description[0][0] == name

@@ -95,14 +95,20 @@ def test_the_screen_of_a_sweep_that_is_partly_done(planned):
     assert "4 done · 6 new" in screen and "estimate" in screen and "from stored rows" in screen
 
 
-def test_the_line_for_a_cluster_carries_a_fixed_id_and_the_sweep():
-    class Named:
-        class sweep:
-            name = "example"
+def test_the_line_for_a_cluster_runs_the_same_trials(tmp_path, monkeypatch):
+    """The flags that decide which trials are meant go along; where the results lie is the cluster's own matter."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(TEXT)
+    with Asked.of(Path("s.yaml"), "elsewhere", ["epochs=2"], "student_width = 3") as asked:
+        line = plan.submit(asked.plan(pack.Limits(1), "cached"), asked.command("run", results=False))
+        again = asked.command("run", "--here")
+    command = "python -m tsd.sweep run s.yaml {}--set epochs=2 --where 'student_width = 3'"
+    assert f"--submission-id tsd-example -- {command.format('')} --address auto" in line and "elsewhere" not in line
+    assert again == command.format("--results elsewhere ") + " --here"
 
-    assert "--submission-id tsd-example -- python -m tsd.sweep s.yaml" in plan.submit(Named, "s.yaml")
 
-
-@pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (89, "89 s"), (120, "2.0 min"), (7200, "2.0 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "< 1 s"), (3, "3 s"), (89, "89 s"), (120, "2.0 min"), (7200, "2.0 h")]
+)
 def test_durations_read_as_people_say_them(seconds, text):
     assert plan.duration(seconds) == text
