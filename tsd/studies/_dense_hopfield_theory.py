@@ -23,7 +23,6 @@ STARTS = {"pattern": (1.0, 1.0, 0.0), "example": (0.0, 1.0, 1.0), "glass": (0.0,
 
 ITERATIONS = 50_000
 TOLERANCE = 1e-12
-FIELD_LIMIT = 400.0
 PRESENT = 1e-3
 """An overlap below this counts as none."""
 
@@ -123,7 +122,7 @@ def transition(p: int) -> Transition:
         q = _pull(a)
         return a * q / (2 * p) - a * q / 2 - a / 2 + _mean_log_cosh(np.sqrt(a) * _X + a)
 
-    return _along(ratio, gain, _pull)
+    return _along(p, ratio, gain, _pull)
 
 
 def ferromagnet(p: int) -> Transition:
@@ -142,7 +141,7 @@ def ferromagnet(p: int) -> Transition:
     def gain(b: float) -> float:
         return (1 / p - 1) * b * np.tanh(b) + _mean_log_cosh(np.array([b]), weight=1.0)
 
-    found = _along(inverse, gain, lambda b: float(np.tanh(b)))
+    found = _along(p, inverse, gain, lambda b: float(np.tanh(b)))
     return Transition(*(Threshold(1 / value, overlap) for value, overlap in found))
 
 
@@ -226,16 +225,17 @@ def _mean_log_cosh(field: np.ndarray, weight: np.ndarray | float = _WEIGHT) -> f
 
 
 def _along(
-    ratio: Callable[[float], float], gain: Callable[[float], float], overlap: Callable[[float], float]
+    p: int, ratio: Callable[[float], float], gain: Callable[[float], float], overlap: Callable[[float], float]
 ) -> Transition:
-    """The thresholds on a branch of states that the local field a parametrises: least `ratio`, and root of `gain`."""
+    """The thresholds on a branch of states that the local field a parametrises: least `ratio`, and root of `gain`,
+    which is at most 2 p ln 2."""
     from scipy.optimize import brentq, minimize_scalar
 
     lowest = minimize_scalar(
         lambda s: log(ratio(exp(s))), bounds=(-3.0, 6.0), method="bounded", options={"xatol": 1e-9}
     )
     spinodal = exp(lowest.x)
-    thermodynamic = brentq(gain, spinodal, FIELD_LIMIT)
+    thermodynamic = brentq(gain, spinodal, 2 * p)
     return Transition(*(Threshold(float(ratio(a)), float(overlap(a))) for a in (spinodal, thermodynamic)))
 
 

@@ -7,7 +7,7 @@ A teacher with one pattern ξ* ∈ {±1}^N emits M examples, independent draws �
 Students store the examples and sample a pattern ξ from exp( β p!/N^{p−1} Σ_μ Σ_{i1<…<ip} Π σ^μ_i ξ_i ) by Glauber
 dynamics. At load α = M p!/N^{p−1} replica theory says which temperatures let them find ξ*: on the Nishimori line
 (p = p*, β = β*) those at which αβ² exceeds a number of order one, with a jump of the overlap. Examples are drawn
-exactly, and theory stands beside simulation twice: in the limit, and with the examples' true correlation at this size.
+exactly, and theory stands beside simulation, in the limit and with the examples' own statistics at this size.
 
 An adversary replaces a share of the pattern's sites by those of one example before zero-temperature dynamics start. The
 more examples, the larger the share that students repair.
@@ -188,7 +188,7 @@ def _state(trial: Trial, correlation: float, noise_gain: float) -> dict[str, flo
     """The replica-symmetric state that the start leads to; none at temperature 0, where the equations end."""
     if trial.temperature == 0:
         return {}
-    count, p = example_count(trial), trial.order
+    p, count = trial.order, example_count(trial)
     load = count * factorial(p) / trial.size ** (p - 1)
     point = saddle_point(
         p,
@@ -198,9 +198,9 @@ def _state(trial: Trial, correlation: float, noise_gain: float) -> dict[str, flo
         noise=noise_gain * load / trial.temperature**2,
         signal=count * correlation / trial.temperature,
     )
-    return (
-        {"theory_overlap": point.overlap, "theory_phase": point.phase} if point.converged else {"theory_phase": "open"}
-    )
+    if not point.converged:
+        return {"theory_phase": "open"}
+    return {"theory_overlap": point.overlap, "theory_phase": point.phase}
 
 
 def _teacher_temperature(trial: Trial) -> float:

@@ -9,7 +9,7 @@ import pytest
 from tsd.engine.rng import Streams
 from tsd.errors import UserError
 from tsd.studies import _dense_hopfield_dynamics as dynamics
-from tsd.studies import dense_hopfield
+from tsd.studies import _dense_hopfield_theory, dense_hopfield
 
 
 def tuples_sum(signs, order):
@@ -171,6 +171,13 @@ def test_random_starts_do_not_find_the_pattern_where_informed_ones_keep_it():
     assert mean(informed, "overlap") > 0.7
     assert abs(mean(random, "overlap")) < 0.4
     assert mean(random, "theory_overlap") < 1e-6
+
+
+def test_a_prediction_that_came_to_no_rest_is_told_and_withheld(monkeypatch):
+    monkeypatch.setattr(_dense_hopfield_theory, "ITERATIONS", 3)
+    found = dense_hopfield.theory(dense_hopfield.Trial.of({}))
+    assert found["theory_phase"] == found["theory_phase_corrected"] == "open"
+    assert "theory_overlap" not in found
 
 
 def test_students_that_start_from_an_example_keep_it_where_theory_does():

@@ -32,13 +32,19 @@ def test_informed_students_overlap_as_published(p, load, temperature, overlap):
 
 
 @pytest.mark.parametrize(
-    ("p", "spinodal", "thermodynamic", "overlap"),
-    [(3, 1.07625, 1.17840, 0.81352), (4, 1.08639, 1.31391, 0.94809), (8, 0.81308, 1.38368, 0.99856)],
+    ("p", "spinodal", "thermodynamic"),
+    [
+        (3, (1.07625, 0.6437), (1.17840, 0.81352)),
+        (4, (1.08639, 0.8152), (1.31391, 0.94809)),
+        (8, (0.81308, 0.9477), (1.38368, 0.99856)),
+    ],
 )
-def test_thresholds_are_as_published(p, spinodal, thermodynamic, overlap):
+def test_thresholds_are_as_published(p, spinodal, thermodynamic):
+    """The overlap has infinite slope at the spinodal, where it is known less well."""
     found = transition(p)
-    assert found.spinodal.value == pytest.approx(spinodal, abs=1e-5)
-    assert found.thermodynamic == pytest.approx((thermodynamic, overlap), abs=1e-5)
+    assert found.spinodal.value == pytest.approx(spinodal[0], abs=1e-5)
+    assert found.spinodal.overlap == pytest.approx(spinodal[1], abs=1e-3)
+    assert found.thermodynamic == pytest.approx(thermodynamic, abs=1e-5)
 
 
 def test_cubic_thresholds_are_the_glass_temperatures_of_the_ising_p_spin_model():
