@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import pi
 from typing import TYPE_CHECKING, Any
 
+from tsd.errors import UserError
 from tsd.lazy import torch
 
 if TYPE_CHECKING:
@@ -87,6 +88,16 @@ KERNELS = {"erf": Kernel(_erf, _erf_slopes, _erf_curvatures), "relu": Kernel(_re
 """E σ(w·x) σ(v·x) by the name of σ. Saad and Solla 1995 (erf), Cho and Saul 2009 (ReLU)."""
 
 
+def kernel_of(activation: str) -> Kernel:
+    """The kernel of σ. Raises UserError where no closed form is known here."""
+    if activation not in KERNELS:
+        raise UserError(
+            f"The activation {activation!r} has no closed form of E σ(w·x) σ(v·x) here. Expected one of "
+            f"{', '.join(KERNELS)}, where erf is erf(z/√2)."
+        )
+    return KERNELS[activation]
+
+
 def population_loss(a: Any, W: Any, V: Any, activation: str = "erf") -> Any:
     """E (Σ_i a_i σ(w_i·x) − Σ_j σ(v_j·x))² over x ~ N(0, I_d): no ½ and no average over neurons.
 
@@ -96,12 +107,14 @@ def population_loss(a: Any, W: Any, V: Any, activation: str = "erf") -> Any:
         activation: "erf", which is erf(z/√2), or "relu".
     Returns:
         A 0-d tensor that autograd may go through where `a` is a tensor, else a float.
+    Raises:
+        UserError: `activation` is neither.
     """
     outgoing, students, teachers = (torch.as_tensor(part, dtype=torch.float64) for part in (a, W, V))
     weights = torch.cat([outgoing, -outgoing.new_ones(len(teachers))])
     u = torch.cat([students, teachers])
     p = u.square().sum(1)
-    loss = weights @ KERNELS[activation].value(u @ u.T, p[:, None], p) @ weights
+    loss = weights @ kernel_of(activation).value(u @ u.T, p[:, None], p) @ weights
     return loss if isinstance(a, torch.Tensor) else float(loss)
 
 
@@ -130,7 +143,7 @@ class Landscape:
     def loss(self, y: Tensor) -> Tensor:
         """Shape (stack,)."""
         z = self._pairs(y)
-        value = KERNELS[self.activation].value
+        value = kernel_of(self.activation).value
         teachers = -z.b[:, self.width :]
         between = value(z.t, z.p, z.q)
         norms = self.V.square().sum(1)
@@ -148,7 +161,7 @@ class Landscape:
     def hessian(self, y: Tensor) -> Tensor:
         """Shape (stack, n (1 + d), n (1 + d))."""
         z, n, d = self._pairs(y), self.width, self.V.shape[1]
-        kernel = KERNELS[self.activation]
+        kernel = kernel_of(self.activation)
         by_t, by_p = kernel.slopes(z.t, z.p, z.q)
         full = y.new_empty(len(y), n * (1 + d), n * (1 + d))
         full[:, :n, :n] = 2 * kernel.value(z.t, z.p, z.q)[:, :, :n]
@@ -175,7 +188,7 @@ class Landscape:
 
     def _pulls(self, z: _Pairs) -> tuple[Tensor, Tensor]:
         """The gradient by a, and the gradient by w_i over a_i."""
-        kernel = KERNELS[self.activation]
+        kernel = kernel_of(self.activation)
         by_t, by_p = kernel.slopes(z.t, z.p, z.q)
         b = 2 * z.b[:, None]
         by_w = (b * by_t) @ z.u + 2 * (b * by_p).sum(2, keepdim=True) * z.W
@@ -183,7 +196,7 @@ class Landscape:
 
     def _between(self, z: _Pairs) -> Tensor:
         """2 a_i a_j ∂²g(w_i, w_j) / ∂w_i ∂w_j, shape (stack, n, d, n, d)."""
-        n, kernel = self.width, KERNELS[self.activation]
+        n, kernel = self.width, kernel_of(self.activation)
         pairs = z.t[:, :, :n], z.p, z.q[:, :, :n]
         scale = 2 * z.a[:, :, None] * z.a[:, None]
         tt, tp, _, pq = (scale * part for part in kernel.curvatures(*pairs))
@@ -197,7 +210,7 @@ class Landscape:
 
     def _within(self, z: _Pairs) -> Tensor:
         """2 a_i Σ_β b_β ∂²g(w_i, u_β) / ∂w_i², shape (stack, n, d, d)."""
-        kernel = KERNELS[self.activation]
+        kernel = kernel_of(self.activation)
         scale = 2 * z.a[:, :, None] * z.b[:, None]
         tt, tp, pp, _ = (scale * part for part in kernel.curvatures(z.t, z.p, z.q))
         outer = (tt[..., None] * z.u[:, None]).mT @ z.u[:, None]

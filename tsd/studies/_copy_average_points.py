@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tsd.errors import UserError
 from tsd.lazy import torch
 from tsd.studies._copy_average_flow import settle
-from tsd.studies._copy_average_loss import Landscape
+from tsd.studies._copy_average_loss import Landscape, kernel_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,11 @@ def one_neuron_optimum(k: int, activation: str = "erf") -> OneNeuron:
 
     For erf the norm r has r²/(1 + r²) = 1/2k, the stationary point of arcsin(√(s/2k))² / arcsin(s); hence a = k and
     loss k/3 − (2/π) k² arcsin(1/2k). For ReLU the loss is quadratic in a · r.
+
+    Raises:
+        UserError: `activation` is neither erf nor relu.
     """
+    kernel_of(activation)
     if activation == "erf":
         return OneNeuron(k / 3 - 2 / pi * k * k * asin(1 / (2 * k)), float(k), 1 / sqrt(2 * k - 1))
     cosine = 1 / sqrt(k)

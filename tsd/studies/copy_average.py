@@ -106,6 +106,7 @@ def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]
 
     shapes: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for index, trial in enumerate(trials):
+        # A student that is wider than its teacher is refused here, before any has moved.
         _theory(trial.teacher_width, trial.student_width, trial.activation)
         shapes[trial.teacher_width, trial.student_width, trial.ignored_inputs].append(index)
     outcomes: dict[int, Outcome] = {}

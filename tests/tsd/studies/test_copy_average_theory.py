@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.autograd.functional import hessian, jacobian
 
+from tsd.errors import UserError
 from tsd.studies._copy_average_flow import Moving, flow
 from tsd.studies._copy_average_loss import KERNELS, Landscape
 from tsd.studies._copy_average_points import _partitioned
@@ -108,6 +109,12 @@ def test_arrays_and_tensors_give_the_same_loss():
     assert isinstance(from_arrays, float)
     from_tensors = population_loss(torch.tensor(point.a), torch.tensor(point.W), torch.eye(5).double(), "erf")
     assert isinstance(from_tensors, torch.Tensor) and float(from_tensors) == from_arrays
+
+
+@pytest.mark.parametrize("point", [one_neuron_optimum, lambda k, a: copy_average_point(k, 2, a)])
+def test_an_unknown_activation_is_refused_in_words(point):
+    with pytest.raises(UserError, match=r"'tanh' has no closed form.*erf, relu"):
+        point(3, "tanh")
 
 
 def test_known_values_of_the_kernels():
