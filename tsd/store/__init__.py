@@ -124,10 +124,13 @@ class Store:
         parts.write(self.files, pack_id, parts.encode([rows], rows.schema), drawn)
 
     def states(self, move_damaged: bool = False) -> States:
-        """`trial_id, state, started_at` of every stored trial, once each, and the names of damaged parts.
+        """`trial_id, state, started_at` of every stored trial, once each, and the names of damaged files.
+
+        Only to look is fast: the trials of every part are verified, of its curves that they are not cut to nothing.
 
         Args:
-            move_damaged: move damaged parts to `damaged/`, so that their trials count as never run.
+            move_damaged: verify every byte of the curves too, and move parts of which either file is damaged to
+                `damaged/`, whole, so that their trials count as never run.
         """
         from tsd.store import reading
 
@@ -189,7 +192,10 @@ class Store:
         return sorted(events.read(self.files), key=lambda event: str(event.get("at")))
 
     def compact(self) -> CompactReport:
-        """Merge small parts into files of at most 256 MB, also while a sweep runs. Damaged parts are left alone."""
+        """Merge small parts into files of at most 256 MB, also while a sweep runs. Damaged parts are left alone.
+
+        Raises StoreError where nothing is stored.
+        """
         from tsd.store import compact
 
         return compact.compact(self.files)
@@ -199,6 +205,9 @@ class Store:
 
         Args:
             repair: move what is damaged to `damaged/`, so that the next run makes it again. Nothing is deleted.
+
+        Raises:
+            StoreError: nothing is stored.
         """
         from tsd.store import check
 

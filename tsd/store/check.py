@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsd.store import parts, reading
+from tsd.store import parts, reading, sweepfile
 from tsd.store.artefacts import Artefacts
-from tsd.store.errors import ArtefactError, Damaged
+from tsd.store.errors import ArtefactError
 from tsd.store.files import TEMPORARY, Entry, Files
 from tsd.store.parts import Part
+from tsd.store.sweepfile import FOLDERS
+from tsd.store.words import counted
 
-FOLDERS = ("", "trials", "curves", "artefacts", "events")
 LEFT_BEHIND_S = 3600.0
 """A temporary file of this age belongs to no write that is still under way."""
 
@@ -39,11 +40,12 @@ class Report:
         return not self.damaged
 
     def __str__(self) -> str:
-        lines = [f"{self.parts} parts with {self.trials} trials and {self.artefacts} artefacts are sound."]
+        held = f"{counted(self.parts, 'part')} with {counted(self.trials, 'trial')}"
+        lines = [f"Sound: {held} and {counted(self.artefacts, 'artefact')}."]
         lines += [f"damaged: {name}: {reason}" for name, reason in self.damaged]
         lines += [f"moved to {name}" for name in self.moved]
         if self.temporary:
-            lines.append(f"{len(self.temporary)} files were left by writes that were cut off; nobody reads them.")
+            lines.append(f"Writes that were cut off left {counted(len(self.temporary), 'file')}, which nobody reads.")
         if self.moved:
             lines.append("`python -m tsd.sweep run FILE` makes what was moved again.")
         elif self.damaged:
@@ -55,22 +57,15 @@ class Report:
 
 def check(files: Files, *, repair: bool) -> Report:
     """Read everything; see `Store.check`."""
-    found = reading.scan(files, reading.taking(None))
-    damaged = list(found.damaged)
-    for part, _ in found.pieces:
-        try:
-            reading.curves_of(files, part)
-        except Damaged as damage:
-            damaged.append((part, damage))
-    spoilt = {part.stem for part, _ in damaged}
-    tables = [table for part, table in found.pieces if part.stem not in spoilt]
+    sweepfile.require(files)
+    found = reading.scan(files, reading.taking(None), curves=parts.verify)
     kept, bad = _artefacts(Artefacts(files))
-    moved = _moved(files, [part for part, _ in damaged], list(bad)) if repair else []
+    moved = _moved(files, [part for part, _ in found.damaged], list(bad)) if repair else []
     return Report(
-        parts=len(tables),
-        trials=sum(int(mask.sum()) for mask in reading.winners(tables)),
+        parts=len(found.pieces),
+        trials=sum(int(mask.sum()) for mask in reading.winners([table for _, table in found.pieces])),
         artefacts=kept,
-        damaged=tuple((d.name, d.reason) for _, d in damaged) + tuple(bad.values()),
+        damaged=tuple((d.name, d.reason) for _, d in found.damaged) + tuple(bad.values()),
         moved=tuple(moved),
         temporary=tuple(entry.name for entry in left_behind(files, LEFT_BEHIND_S)),
     )
@@ -79,7 +74,7 @@ def check(files: Files, *, repair: bool) -> Report:
 def left_behind(files: Files, older_than_s: float) -> list[Entry]:
     """Temporary files, and curves whose trials never came, of at least this age."""
     temporary = [
-        e for folder in FOLDERS for e in files.listed(folder) if e.name.rpartition("/")[2].startswith(TEMPORARY)
+        e for folder in ("", *FOLDERS) for e in files.listed(folder) if e.name.rpartition("/")[2].startswith(TEMPORARY)
     ]
     return [entry for entry in temporary + parts.strays(files) if entry.age_s >= older_than_s]
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tsd.store import parts, reading, schema
+from tsd.store import parts, reading, schema, sweepfile
 from tsd.store.errors import Damaged
 from tsd.store.files import Files
 from tsd.store.parts import Part
+from tsd.store.words import counted, size
 
 LIMIT = 256 << 20
 """Bytes of a compacted part at most. A part that has half of them is not compacted again."""
@@ -42,14 +43,15 @@ class CompactReport:
     damaged: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        sizes = f"{self.bytes_before / 1e6:.1f} MB", f"{self.bytes_after / 1e6:.1f} MB"
-        lines = [f"{self.before} parts ({sizes[0]}) are now {self.after} ({sizes[1]})."]
+        before = f"{counted(self.before, 'part')} ({size(self.bytes_before)})"
+        lines = [f"{before} {'is' if self.before == 1 else 'are'} now {self.after} ({size(self.bytes_after)})."]
         lines += [f"{name} is damaged and was left alone; `check --repair` moves it aside." for name in self.damaged]
         return "\n".join(lines)
 
 
 def compact(files: Files) -> CompactReport:
     """Merge parts; see `Store.compact`."""
+    sweepfile.require(files)
     before = parts.listed(files)
     damaged = reading.wholly(files, lambda: _compact(files))
     after = parts.listed(files)

@@ -5,29 +5,35 @@ count only beside their trials, so a part is there as a whole or not at all. The
 equal rows make the same files, other rows of the same pack make other files, and readers choose trial by trial.
 
 Every file bears a seal: 16 bytes between its pages and its footer, where Parquet readers never look, that hash all
-the rest. A file that was cut short or changed in a single bit does not open.
+the rest. A file that was cut short or changed in a single bit does not open. `verify` compares a file with its seal a
+piece at a time, for those who need not read it; `glance` looks at its size alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsd.store import schema
-from tsd.store.errors import Damaged, StoreError, told_remote
+from tsd.store.errors import Damaged, StoreError, told, told_remote
 from tsd.store.files import Entry, Files
 from tsd.store.names import key
 
 SUFFIX = ".parquet"
 ROWS_A_GROUP = 1 << 17
+PIECE = 1 << 22
+"""Bytes of a file in memory at once while it is verified."""
 
 _SEAL = 16
 _TAIL = 8
 """A Parquet file ends with the length of its footer, four bytes, and the letters PAR1."""
+_LEAST = 4 + _SEAL + _TAIL
+"""Bytes of the letters PAR1 at the beginning, a seal, and the end."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Part:
 
 
 Opener = Callable[[Files, str], pq.ParquetFile]
+Verifier = Callable[[Files, Entry], None]
 
 
 def write(files: Files, name: str, rows: bytes, curves: bytes | None) -> str:
@@ -119,23 +126,45 @@ def encode(tables: Iterable[pa.Table], columns: pa.Schema) -> bytes:
 
 def open_sealed(files: Files, name: str) -> pq.ParquetFile:
     """A file, read whole and verified. Raises Damaged, FileNotFoundError and StoreError."""
-    data = files.read(name)
-    at = _footer(data)
-    if at < _SEAL or _hash(data, at) != data[at - _SEAL : at]:
-        raise Damaged(name, "its content does not match its seal")
-    return _opened(pa.BufferReader(data), files, name)
+    source = pa.BufferReader(files.read(name))
+    _compare(source, name)
+    return _opened(source, files, name)
 
 
 def open_footer(files: Files, name: str) -> pq.ParquetFile:
     """A file of which only the footer is read; the storage is trusted with the rest. Raises as `open_sealed` does."""
+    with _reading(files, name):
+        source = _source(files, name)
+    return _opened(source, files, name)
+
+
+def verify(files: Files, entry: Entry) -> None:
+    """See that a file is what was stored, `PIECE` bytes at a time. Raises Damaged, FileNotFoundError and StoreError."""
+    with _reading(files, entry.name), _source(files, entry.name) as source:
+        _compare(source, entry.name)
+
+
+def glance(files: Files, entry: Entry) -> None:
+    """See that a file may be what was stored, without opening it. Raises Damaged where it has no room for a seal."""
+    if entry.size < _LEAST:
+        raise Damaged(entry.name, "it is cut short")
+
+
+def _source(files: Files, name: str) -> pa.NativeFile:
     system, base = files.arrow()
+    return system.open_input_file(f"{base}/{name}")
+
+
+@contextmanager
+def _reading(files: Files, name: str) -> Iterator[None]:
+    """What the storage raises becomes a StoreError; a missing file stays one."""
     try:
-        source = system.open_input_file(f"{base}/{name}")
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise told_remote(error, "read", files.where(name)) from error
-    return _opened(source, files, name)
+        tell = told if error.errno else told_remote
+        raise tell(error, "read", files.where(name)) from error
 
 
 def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:
@@ -155,22 +184,34 @@ def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:
 
 
 def _sealed(data: bytes) -> bytes:
-    at = _footer(data)
-    bare = data[:at] + bytes(_SEAL) + data[at:]
-    return data[:at] + _hash(bare, at + _SEAL) + data[at:]
+    at = _footer(len(data), data[-_TAIL:])
+    return data[:at] + hashlib.blake2b(data, digest_size=_SEAL).digest() + data[at:]
 
 
-def _hash(data: bytes, footer: int) -> bytes:
-    """Hash of everything but the seal that stands before the byte `footer`."""
-    view, digest = memoryview(data), hashlib.blake2b(digest_size=_SEAL)
-    digest.update(view[: footer - _SEAL])
-    digest.update(view[footer:])
-    return digest.digest()
+def _compare(source: pa.NativeFile, name: str) -> None:
+    """Raises Damaged where the seal is not the hash of everything but itself."""
+    size = source.size()
+    source.seek(max(0, size - _TAIL))
+    at = _footer(size, source.read(_TAIL))
+    digest, seal = hashlib.blake2b(digest_size=_SEAL), b""
+    if at >= _SEAL:
+        source.seek(0)
+        _update(digest, source, at - _SEAL)
+        seal = source.read(_SEAL)
+        _update(digest, source, size - at)
+    if digest.digest() != seal:
+        raise Damaged(name, "its content does not match its seal")
 
 
-def _footer(data: bytes) -> int:
-    """Where the footer begins; below zero where `data` is too short to say."""
-    return len(data) - _TAIL - int.from_bytes(data[-_TAIL:-4], "little")
+def _update(digest: hashlib.blake2b, source: pa.NativeFile, count: int) -> None:
+    """Hash the next `count` bytes."""
+    for start in range(0, count, PIECE):
+        digest.update(source.read_buffer(min(PIECE, count - start)))
+
+
+def _footer(size: int, tail: bytes) -> int:
+    """Where the footer of a file of `size` bytes begins, by its last eight; below zero where these are nonsense."""
+    return size - _TAIL - int.from_bytes(tail[:4], "little")
 
 
 def _entries(files: Files, folder: str) -> list[Entry]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tsd.store import parts, schema
 from tsd.store.errors import Damaged, StoreError
 from tsd.store.files import Files
-from tsd.store.parts import Opener, Part
+from tsd.store.parts import Opener, Part, Verifier
 
 KEYS = ("trial_id", "state", "started_at")
 _THREADS = 8
@@ -54,9 +54,15 @@ class Scan(Generic[T]):
     damaged: list[tuple[Part, Damaged]]
 
 
-def scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener = parts.open_sealed) -> Scan[T]:
-    """`take` of the trials of every part. Raises StoreError."""
-    return steadily(lambda: _scan(files, take, opener))
+def scan(
+    files: Files,
+    take: Callable[[pq.ParquetFile], T],
+    opener: Opener = parts.open_sealed,
+    curves: Verifier | None = None,
+) -> Scan[T]:
+    """`take` of the trials of every part that is sound, also in its curves where these are to be verified. Raises
+    StoreError."""
+    return steadily(lambda: _scan(files, take, opener, curves))
 
 
 def steadily(read: Callable[[], T]) -> T:
@@ -113,11 +119,11 @@ def winners(tables: Sequence[pa.Table]) -> list[np.ndarray]:
 
 def states(files: Files, *, move_damaged: bool) -> States:
     """What is stored, for planning; see `Store.states`."""
-    found = scan(files, taking(()))
+    found = scan(files, taking(()), curves=parts.verify if move_damaged else parts.glance)
+    damaged = [damage.name for _, damage in found.damaged]
     if move_damaged:
-        damaged = [name for part, _ in found.damaged for name in parts.set_aside(files, part)[:1]]
-    else:
-        damaged = [damage.name for _, damage in found.damaged]
+        moved = [name for part, _ in found.damaged for name in parts.set_aside(files, part)]
+        damaged = [name for name in moved if name.removeprefix("damaged/") in damaged]
     return States(_merged(found.pieces, KEYS), damaged)
 
 
@@ -165,10 +171,13 @@ def unified(pieces: Sequence[tuple[Part, pa.Schema]]) -> pa.Schema:
         ) from error
 
 
-def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener) -> Scan[T]:
+def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, curves: Verifier | None = None) -> Scan[T]:
     def look(part: Part) -> tuple[Part, T | Damaged]:
         try:
-            return part, take(opener(files, part.trials.name))
+            taken = take(opener(files, part.trials.name))
+            if curves and part.curves:
+                curves(files, part.curves)
+            return part, taken
         except Damaged as damage:
             return part, damage
 

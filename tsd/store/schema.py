@@ -64,13 +64,12 @@ _TAIL = {
     "wall_s": (pa.float64(), "s", "Wall time of the pack, divided by its trials."),
     "device": (pa.string(), "", "Kind of device that computed the trial."),
     "dtype": (pa.string(), "", "Precision of parameters and data."),
-    "way": (pa.string(), "", "How the engine stepped: loop, vmap or dense."),
+    "way_taken": (pa.string(), "", "How the engine stepped: loop, vmap or dense."),
     "started_at": (INSTANT, "", "When the pack started."),
     "git_sha": (pa.string(), "", "Commit of the code."),
     "tsd_version": (pa.string(), "", "Version of the package."),
     "host": (pa.string(), "", "Machine that ran the trial."),
 }
-_ALSO_PARAMETERS = ("dtype", "way")
 _NEVER_NULL = ("trial_id", "state", "started_at")
 
 CURVES = pa.schema(
@@ -91,8 +90,9 @@ def trial_schema(
 ) -> pa.Schema:
     """The table `trials` of a study: what every study has, its parameters, its metrics, in the contract's order.
 
-    `dtype` and `way` are parameters of most studies and keep their place near the end. `dtype` is then told as a
-    parameter; `way` stays a record, since it holds the way taken, not the one asked for.
+    `dtype` is a parameter of most studies; it is then told as one, and keeps its place near the end. The way to step
+    that was asked for, a parameter `way`, and the one that was taken, the record `way_taken`, are two columns, so that
+    a row holds every field of its trial as it was asked for.
 
     Args:
         parameters, metrics: columns of their own, by name.
@@ -101,7 +101,7 @@ def trial_schema(
     Raises:
         ValueError: a parameter or a metric has the name of another column.
     """
-    own = {name: info for name, info in parameters.items() if name not in _ALSO_PARAMETERS}
+    own = {name: info for name, info in parameters.items() if name != "dtype"}
     clash = sorted((set(own) | set(metrics)) & (set(_HEAD) | set(_TAIL)) | (set(own) & set(metrics)))
     if clash:
         raise ValueError(f"two columns cannot have one name: {', '.join(clash)}")

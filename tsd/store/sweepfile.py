@@ -30,6 +30,15 @@ def read(files: Files) -> dict[str, Any] | None:
     return found
 
 
+def require(files: Files) -> None:
+    """Raises StoreError where nothing is stored, not even which sweep this is."""
+    if not any(files.listed(folder) for folder in ("", *FOLDERS)):
+        raise StoreError(
+            f"Nothing is stored in {files.where()}. `python -m tsd.sweep run FILE` runs the sweep. If it ran already, "
+            "give the --results that it was given, and see that `name:` in the file is still the same."
+        )
+
+
 def prepare(files: Files, sweep: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
     """Take the folder for `sweep`; see `Store.prepare`."""
     from tsd.store.schema import SCHEMA_VERSION

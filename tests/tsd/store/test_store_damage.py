@@ -1,5 +1,6 @@
 """A part that is not what was stored is noticed, set aside, and its trials count as never run."""
 
+import errno
 import random
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from store_cases import curves, files_below, rows, told
 from tsd.store import Store, StoreError, parts, schema
 from tsd.store.disk import Disk
 from tsd.store.errors import Damaged
+from tsd.store.files import Entry
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,18 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
 
 
 def opens(path: Path) -> bool:
-    """Whether the file is taken for sound."""
-    try:
-        parts.open_sealed(Disk(path.parent), path.name)
-    except Damaged:
-        return False
-    return True
+    """Whether the file is taken for sound, both by who reads it and by who only verifies it."""
+    disk = Disk(path.parent)
+    looks = [lambda: parts.open_sealed(disk, path.name), lambda: parts.verify(disk, Entry(path.name, 0, 0.0))]
+    found = []
+    for look in looks:
+        try:
+            look()
+            found.append(True)
+        except Damaged:
+            found.append(False)
+    assert found[0] == found[1]
+    return found[0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -51,6 +59,17 @@ def test_no_missing_end_goes_unnoticed(part, share):
     path, data = part
     path.write_bytes(data[: int(share * len(data))])
     assert not opens(path)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 16, 1000])
+def test_a_file_may_be_verified_in_pieces_of_any_size(part, piece, monkeypatch):
+    path, data = part
+    monkeypatch.setattr(parts, "PIECE", piece)
+    assert opens(path)
+    for at in (0, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert not opens(path)
     path.write_bytes(data)
 
 
@@ -124,6 +143,52 @@ def test_a_damaged_part_is_moved_aside_with_its_curves(two_parts):
     assert [e.name for e in two_parts.files.listed("damaged/trials")] == [f"damaged/{name}"]
     assert len(two_parts.files.listed("damaged/curves")) == 1
     assert [t for t, *_ in told(two_parts)[1]] == ["c", "c", "d", "d"]
+
+
+def test_a_run_plans_trials_with_damaged_curves_again_and_touches_nothing_else(two_parts):
+    name = harm(two_parts, "curves")
+    kept = {e.name: two_parts.files.read(e.name) for f in ("trials", "curves") for e in two_parts.files.listed(f)[1:]}
+    looked = two_parts.states()
+    assert (looked.damaged, looked.table.num_rows) == ([], 4), "only looking is fast, and reads no curves"
+    states = two_parts.states(move_damaged=True)
+    assert states.damaged == [f"damaged/{name}"]
+    assert sorted(states.table["trial_id"].to_pylist()) == ["c", "d"]
+    assert [len(two_parts.files.listed(f"damaged/{folder}")) for folder in ("trials", "curves")] == [1, 1]
+    left = {e.name: two_parts.files.read(e.name) for f in ("trials", "curves") for e in two_parts.files.listed(f)}
+    assert left == kept
+    two_parts.write_part("one", rows("ab", at=9), curves("ab", 9.0))
+    assert two_parts.states(move_damaged=True).damaged == []
+    assert sum(value for _, _, value in told(two_parts)[1]) == 4 * 9.0
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1PAR1"])
+def test_curves_that_are_cut_to_nothing_are_seen_without_opening_them(two_parts, content, monkeypatch):
+    name = two_parts.files.listed("curves")[0].name
+    two_parts.files.write(name, content)
+    monkeypatch.setattr(parts, "verify", lambda files, entry: pytest.fail("only looking read curves"))
+    states = two_parts.states()
+    assert states.damaged == [name]
+    assert sorted(states.table["trial_id"].to_pylist()) == ["c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(PermissionError(errno.EACCES, "no"), "no permission"), (OSError("AWS Error"), "The storage says: AWS Error")],
+)
+def test_curves_that_cannot_be_read_now_are_told_and_stay(two_parts, error, says, monkeypatch):
+    def refused(files, name):
+        raise error
+
+    monkeypatch.setattr(parts, "_source", refused)
+    with pytest.raises(StoreError, match=rf"Could not read .*curves/.*{says}"):
+        two_parts.states(move_damaged=True)
+    assert [len(two_parts.files.listed(folder)) for folder in ("trials", "curves")] == [2, 2]
+
+
+def test_a_part_that_is_damaged_in_both_files_is_named_once(two_parts):
+    harm(two_parts, "curves")
+    name = harm(two_parts, "trials")
+    assert two_parts.states(move_damaged=True).damaged == [f"damaged/{name}"]
 
 
 def test_a_question_about_all_results_is_not_answered_from_some(two_parts):

@@ -104,16 +104,16 @@ def test_the_sweep_is_the_old_one_or_the_new_one(tmp_path, error):
         assert told(store) == told(Store(tmp_path / "origin"))
 
 
-def test_setting_a_damaged_part_aside_loses_no_other(tmp_path):
-    def repair(store: Store) -> None:
-        store.check(repair=True)
-
-    def harmed(store: Store) -> None:
-        entry = next(e for e in store.files.listed("trials") if "more" in e.name)
-        store.files.write(entry.name, b"harmed")
-
+@pytest.mark.parametrize("folder", ["trials", "curves"])
+@pytest.mark.parametrize(
+    "repair",
+    [lambda store: store.check(repair=True), lambda store: store.states(move_damaged=True)],
+    ids=["check", "run"],
+)
+def test_setting_a_damaged_part_aside_loses_no_other(tmp_path, repair, folder):
     origin = filled(tmp_path / "origin")
-    harmed(origin)
+    entry = next(e for e in origin.files.listed(folder) if "more" in e.name)
+    origin.files.write(entry.name, b"harmed, and long enough to have a seal")
     shutil.copytree(str(origin.root), tmp_path / "counted")
     calls = count(lambda: repair(Store(tmp_path / "counted")))
     assert calls > 0

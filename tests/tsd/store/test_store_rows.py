@@ -23,9 +23,20 @@ def test_an_empty_folder_has_no_trials_and_the_columns_that_every_study_has(stor
     assert store.bytes_a_trial() is None
     assert store.artefacts.keys() == set()
     assert store.events() == []
-    assert store.check().sound
-    assert store.compact().after == 0
     assert store.sweep() is None
+
+
+@pytest.mark.parametrize("ask", [Store.check, Store.compact])
+def test_nothing_is_checked_or_compacted_where_nothing_is_stored(any_store, ask):
+    with pytest.raises(StoreError, match=r"Nothing is stored in .*/probe\. .*run FILE.*--results"):
+        ask(any_store)
+
+
+def test_a_sweep_without_trials_is_sound_and_compact(any_store):
+    any_store.prepare({"name": "probe", "study": "spectral"}, {})
+    assert any_store.check().sound
+    assert str(any_store.check()) == "Sound: 0 parts with 0 trials and 0 artefacts."
+    assert str(any_store.compact()) == "0 parts (0.0 kB) are now 0 (0.0 kB)."
 
 
 def test_what_is_written_is_read(any_store):

@@ -1,13 +1,15 @@
 """The columns are the contract with analysis."""
 
+import pyarrow as pa
 import pytest
+from store_cases import row
 
 from tsd.store import schema
 from tsd.store.schema import ColumnInfo, CurveInfo
 
 HEAD = ["trial_id", "study", "study_version", "kind", "state", "error_type", "error", "origin"]
 SEEDS = ["seed_teacher", "seed_data", "seed_init", "seed_noise"]
-TAIL = [*SEEDS, "pack_id", "wall_s", "device", "dtype", "way", "started_at", "git_sha", "tsd_version", "host"]
+TAIL = [*SEEDS, "pack_id", "wall_s", "device", "dtype", "way_taken", "started_at", "git_sha", "tsd_version", "host"]
 
 
 def test_columns_stand_in_the_order_of_the_contract():
@@ -24,12 +26,21 @@ def test_every_column_says_what_it_means():
     assert all(told["doc"] and told["role"] == "record" for name, told in fields.items() if name not in "am")
 
 
-def test_dtype_and_way_are_one_column_each_also_where_the_study_has_them_as_parameters():
-    given = {"dtype": ColumnInfo("str"), "way": ColumnInfo("str")}
-    made = schema.trial_schema(given, {})
+def test_dtype_is_one_column_also_where_the_study_has_it_as_a_parameter():
+    made = schema.trial_schema({"dtype": ColumnInfo("str")}, {})
     assert made.names == [*HEAD, *TAIL]
     assert schema.fields_of(made)["dtype"]["role"] == "parameter"
-    assert schema.fields_of(made)["way"]["role"] == "record"
+
+
+def test_the_way_asked_for_and_the_way_taken_are_two_columns(store):
+    made = schema.trial_schema({"way": ColumnInfo("str")}, {})
+    assert made.names == [*HEAD, "way", *TAIL]
+    roles = {name: told["role"] for name, told in schema.fields_of(made).items()}
+    assert (roles["way"], roles["way_taken"]) == ("parameter", "record")
+    given = [row("a", way="auto", way_taken="dense"), row("b", "failed", way="loop", way_taken=None)]
+    store.write_part("p", pa.Table.from_pylist(given, schema=made), None)
+    read = {r["trial_id"]: (r["way"], r["way_taken"]) for r in store.trials().to_pylist()}
+    assert read == {"a": ("auto", "dense"), "b": ("loop", None)}
 
 
 @pytest.mark.parametrize(
