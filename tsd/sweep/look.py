@@ -26,6 +26,7 @@ RECORD = (
     "host",
     "error",
     "error_type",
+    "way_taken",
 )
 """Columns about a run, not about what came out."""
 
