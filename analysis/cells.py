@@ -2,6 +2,7 @@
 
 The repetition is a combination of seeds. Where other parameters vary inside a cell, they are averaged seed by seed, so
 that no interval counts a seed twice, and only over seeds that have all of them, so that like is compared with like.
+Along a curve this holds at every step: where the shortest of the curves in a mean ends, the mean ends.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
 from analysis.rows import Rows, literal, quoted
 
 
@@ -38,10 +40,11 @@ class Cells:
 
     Args:
         frame: a row for each combination of the axes that occurs: the axes, `_n` seeds with a value, their `_mean` and
-            `_sd` (NaN where n < 2), and how many trials are `_diverged` or `_failed`. No column of a study begins so.
+            `_sd` (NaN where n < 2), how many `_trials` there are, and how many of them `_diverged` or `_failed`. No
+            column of a study begins so.
         axes, value: the columns' names.
         rows: the columns that were aggregated, in memory.
-        pooled: parameters that vary inside a cell.
+        pooled: parameters that vary inside a cell; of curves, inside a group of them.
         streams: number of seeds of each random stream that has more than one.
     """
 
@@ -58,6 +61,22 @@ class Cells:
         n = self.frame["_n"][self.frame["_n"] > 0]
         return (int(n.min()), int(n.max())) if len(n) else (0, 0)
 
+    def lack(self) -> str:
+        """Why there is no mean at all; "" where there is one."""
+        if self.seeds()[1]:
+            return ""
+        if self.totals.diverged + self.totals.failed == self.totals.trials:
+            return "No mean: every trial failed or diverged."
+        if not self.pooled:
+            return f"No mean: no trial has a finite `{self.value}`."
+        shared = f" at one `{self.rows.step}`" if self.rows.step else ""
+        return f"No mean: no seed has all values of {', '.join(self.pooled)}{shared}."
+
+    def require_mean(self) -> None:
+        """Raise AnalysisError where there is no mean to draw."""
+        if self.lack():
+            raise AnalysisError(f"Nothing to draw. {self.lack()}\nSee what there is with the verb `table` or `sql`.")
+
     def values(self, axis: str) -> list[Any]:
         """The values of an axis in their order."""
         return self.rows.ordered(axis, self.frame[axis].dropna().unique().tolist())
@@ -67,14 +86,14 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     """Aggregate `value` over all but `axes`. Raises AnalysisError where a column is unknown or not a number."""
     rows.require(*axes)
     rows.require_number(value)
-    pooled, keys = _pooled(rows, axes), _list(axes)
-    rows = rows.held([*axes, value, *rows.seeds(), "state", *(["trial_id"] if rows.step else [])])
+    # A trial that did not finish has no steps: it is lost to its whole curve.
+    placed = [a for a in axes if a != rows.step]
+    pooled, keys = _pooled(rows, placed), _list(axes)
+    rows = rows.held([*axes, value, *rows.seeds(), *pooled, "state", *(["trial_id"] if rows.step else [])])
     means = rows.sql(
         f"SELECT {keys}, count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
         f"FROM ({_repetitions(rows, axes, value, pooled)}) GROUP BY {keys}"
     )
-    # A trial that did not finish has no steps: it is lost to its whole curve.
-    placed = [a for a in axes if a != rows.step]
     frame = _join(means, _states(rows, placed), placed).sort_values(list(axes), ignore_index=True)
     return Cells(frame, tuple(axes), value, rows, _totals(rows, placed, value), pooled, _streams(rows))
 
@@ -111,22 +130,32 @@ def _finite(value: str) -> str:
 
 def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[str]) -> str:
     keys = _list([*axes, *rows.seeds()])
-    whole = f" QUALIFY count(*) = max(count(*)) OVER (PARTITION BY {_list(axes)})" if pooled else ""
+    chosen = f"rows WHERE {_finite(value)} AND {_applies(axes)}"
+    mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
+    if not pooled or "trial_id" in rows.seeds():  # a trial is one setting, and no repetition has them all
+        return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"
+    placed, settings = [a for a in axes if a != rows.step], f"count(DISTINCT hash({_list(pooled)}))"
+    groups = f"SELECT {', '.join([*map(quoted, placed), settings])} AS _all FROM {chosen} {_grouped(placed)}"
+    joined = f"JOIN groups USING ({_list(placed)})" if placed else "CROSS JOIN groups"
     return (
-        f"SELECT {keys}, favg(CAST({quoted(value)} AS DOUBLE)) AS _v FROM rows "
-        f"WHERE {_finite(value)} AND {_applies(axes)} GROUP BY {keys}{whole}"
+        f"WITH groups AS ({groups}) SELECT {keys}, {mean} FROM (FROM {chosen}) {joined} "
+        f"GROUP BY {keys}, _all HAVING {settings} = _all"
     )
 
 
 def _states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
     counts = ", ".join(f"count(*) FILTER (state = '{s}') AS _{s}" for s in ("diverged", "failed"))
-    grouped = f"GROUP BY {_list(axes)}" if axes else ""
-    return rows.sql(f"SELECT {', '.join([*map(quoted, axes), counts])} FROM rows WHERE {_applies(axes)} {grouped}")
+    named = ", ".join([*map(quoted, axes), "count(*) AS _trials", counts])
+    return rows.sql(f"SELECT {named} FROM rows WHERE {_applies(axes)} {_grouped(axes)}")
+
+
+def _grouped(axes: Sequence[str]) -> str:
+    return f"GROUP BY {_list(axes)}" if axes else ""
 
 
 def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFrame:
     frame = means.merge(states, on=on, how="outer") if on else means.merge(states, how="cross")
-    counts = ["_n", "_diverged", "_failed"]
+    counts = ["_n", "_trials", "_diverged", "_failed"]
     return frame.assign(**frame[counts].fillna(0).astype("int64"))
 
 
@@ -147,7 +176,7 @@ def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
         return ()
     spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in others)
     varies = ", ".join(f"bool_or({quoted(p)}) AS {quoted(p)}" for p in others)
-    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {_applies(axes)} GROUP BY {_list(axes)}"
+    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {_applies(axes)} {_grouped(axes)}"
     found = rows.sql(f"SELECT {varies} FROM ({within})").fillna(False).iloc[0]
     return tuple(p for p in others if found[p])
 

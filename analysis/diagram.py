@@ -73,6 +73,7 @@ class Diagram:
         """Aggregate rows into a diagram. Raises AnalysisError where the columns do not make one."""
         view.check()
         cells = gather(rows, [name for name in (view.x, view.y, view.by) if name], view.value)
+        cells.require_mean()
         panels = _panels(cells, view)
         norm = heatmap.norm_of(np.stack([plane.mean for plane in panels.values()]), view.log_value, view.value)
         return cls(view, cells, panels, norm, style.label(view.value, rows.unit(view.value)))

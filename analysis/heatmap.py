@@ -20,6 +20,7 @@ from analysis.ticks import label_round, label_values
 
 HATCHES: dict[str, dict[str, Any]] = {
     "no trial": {"facecolor": "white", "edgecolor": "#b5b5b5", "hatch": "/////"},
+    "no mean": {"facecolor": "white", "edgecolor": "#b5b5b5", "hatch": "-----"},
     "diverged": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "xxxxx"},
     "failed": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "....."},
 }
@@ -85,7 +86,12 @@ def legend(planes: Sequence[Plane], threshold: str) -> list[Any]:
 
 def _hatched(plane: Plane) -> dict[str, Mask]:
     lost = plane.lost()
-    return {"no trial": plane.missing, "diverged": lost & (plane.diverged > 0), "failed": lost & (plane.diverged == 0)}
+    return {
+        "no trial": plane.missing,
+        "no mean": plane.unsettled,
+        "diverged": lost & (plane.diverged > 0),
+        "failed": lost & (plane.diverged == 0),
+    }
 
 
 def _mark(axes: Axes, plane: Plane) -> None:

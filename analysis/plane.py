@@ -25,7 +25,9 @@ class Plane:
         diverged, failed: number of trials that ended so.
         thinned: there is a mean, but some trials diverged or failed; on a curve, at the middle of its steps only.
         missing: no trial ran here.
-        beyond: outside the steps that a curve has here; nothing could have run.
+        unsettled: trials ended well here, but not those that a mean needs: one without a value, or a setting that no
+            seed has.
+        beyond: outside the steps that every curve has here; there is no mean to take.
     """
 
     x: Axis
@@ -35,6 +37,7 @@ class Plane:
     failed: Matrix
     thinned: Mask
     missing: Mask
+    unsettled: Mask
     beyond: Mask
 
     @classmethod
@@ -42,18 +45,20 @@ class Plane:
         """`frame` is that of `Cells`. Along the axis `step` a curve fills the places between its own steps."""
         if step == x.name:
             return cls.of(frame, y, x, step)._flipped()
-        mean, diverged, failed = (_matrix(frame, name, x, y) for name in ("_mean", "_diverged", "_failed"))
+        names = ("_mean", "_trials", "_diverged", "_failed")
+        mean, trials, diverged, failed = (_matrix(frame, name, x, y) for name in names)
         lost, known = diverged + failed > 0, ~np.isnan(mean)
         thinned, beyond = lost & known, np.zeros_like(lost)
         if step == y.name:
             nearest, middle, beyond = _own_steps(known, y.along())
             mean = np.where(beyond, np.nan, np.take_along_axis(mean, nearest, axis=0))
             thinned = lost & middle
-        return cls(x, y, mean, diverged, failed, thinned, np.isnan(mean) & ~lost & ~beyond, beyond)
+        empty = np.isnan(mean) & ~lost & ~beyond
+        return cls(x, y, mean, diverged, failed, thinned, empty & (trials == 0), empty & (trials > 0), beyond)
 
     def lost(self) -> Mask:
-        """Cells in which every trial diverged or failed."""
-        return np.isnan(self.mean) & ~self.missing & ~self.beyond
+        """Cells without a mean in which trials diverged or failed."""
+        return np.isnan(self.mean) & (self.diverged + self.failed > 0) & ~self.beyond
 
     def boxes(self, mask: Mask) -> Matrix:
         """Corners of the chosen cells, shape (cells, 4, 2), in data coordinates."""
@@ -85,9 +90,8 @@ class Plane:
         return lines + [np.array([[x[i], y[j + 1]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(level)]
 
     def _flipped(self) -> Plane:
-        return Plane(
-            self.y, self.x, self.mean.T, self.diverged.T, self.failed.T, self.thinned.T, self.missing.T, self.beyond.T
-        )
+        counts = (self.mean.T, self.diverged.T, self.failed.T)
+        return Plane(self.y, self.x, *counts, self.thinned.T, self.missing.T, self.unsettled.T, self.beyond.T)
 
 
 def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:

@@ -17,6 +17,8 @@ from analysis.cells import Cells
 from analysis.rows import Source
 from analysis.stats import LEVEL, half_width
 
+NO_INTERVAL = "No interval: one seed says nothing of the spread."
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -66,10 +68,10 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
     low, high = cells.seeds()
     notes = [
         f"{cells.totals.trials} trials, {_seeds(cells)} a {told.place}.",
-        told.interval if high > 1 else "No interval: one seed says nothing of the spread.",
+        told.interval if high > 1 else cells.lack() or NO_INTERVAL,
         *told.more,
         _lost(cells, told.missing),
-        f"Averaged also over {', '.join(cells.pooled)}, where a seed has them all." if cells.pooled else "",
+        _averaged(cells),
         f"Only where {source.where}." if source.where else "",
         _origin(source),
     ]
@@ -112,6 +114,13 @@ def _lost(cells: Cells, missing: int) -> str:
     ]
     said = ", ".join(f"{count} {what}" for count, what in counts if count)
     return f"Not in the means: {said}." if said else "None diverged, failed or missing."
+
+
+def _averaged(cells: Cells) -> str:
+    if not cells.pooled:
+        return ""
+    steps = ", at the steps that they share" if cells.rows.step else ""
+    return f"Averaged also over {', '.join(cells.pooled)}, where a seed has them all{steps}."
 
 
 def _origin(source: Source) -> str:

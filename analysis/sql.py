@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,16 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, unknown
 from analysis.files import written
 from analysis.load import Results
 
 SHOWN = 50
 """Rows that a terminal gets."""
+VIEWS = ("trials", "curves")
+TABLES = "The tables are `trials` and `curves`; DESCRIBE trials lists the columns of one."
+NO_TABLE = re.compile(r'(?:Table with name|Referenced table) "?(.+?)"? (?:does not exist|not found)')
+NO_COLUMN = re.compile(r'(?:Referenced column|Column|a column named) "([^"]+)"(?: .*not (?:found|exist)|$)', re.M)
 
 
 @contextmanager
@@ -37,11 +42,8 @@ def answer(results: Results, query: str) -> Iterator[pa.RecordBatchReader]:
         raise AnalysisError(
             "The SQL asks for a file or an address. It can read the views `trials` and `curves`, nothing else."
         ) from None
-    except duckdb.CatalogException as problem:
-        told = str(problem).splitlines()[0]
-        raise AnalysisError(f"{told}\nThere are the views `trials` and `curves`, and DuckDB's own functions.") from None
     except duckdb.Error as problem:
-        raise AnalysisError(f"{problem}\nDESCRIBE trials lists the columns.") from None
+        raise _refused(results, str(problem)) from None
 
 
 def show(reader: pa.RecordBatchReader) -> None:
@@ -112,6 +114,17 @@ def publish(results: Results, query: str, kind: str, paths: Sequence[Path]) -> N
     if not paths:
         with answer(results, query) as reader:
             show(reader) if kind == "table" else WRITERS[f".{kind}"](reader, sys.stdout.buffer)
+
+
+def _refused(results: Results, told: str) -> AnalysisError:
+    """What DuckDB told, in words; the names that a question gives to tables and columns of its own count too."""
+    own = re.findall(r'"([^"]+)"', told.partition("Candidate ")[2])
+    if found := NO_TABLE.search(told):
+        return unknown("table", found[1], {*own, *VIEWS}, "The SQL")
+    if found := NO_COLUMN.search(told):
+        columns = [name for view in VIEWS for name in results.connection.table(view).columns]
+        return unknown("column", found[1], {*own, *columns}, "The SQL")
+    return AnalysisError(f"The SQL: {told.partition('Error: ')[2]}\n{TABLES}")
 
 
 def _rows(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:

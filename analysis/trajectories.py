@@ -52,6 +52,7 @@ class Trajectories:
         step = rows.step or "step"
         rows.require(step)
         cells = gather(rows, [by, step] if by else [step], value)
+        cells.require_mean()
         labels = {"x": style.label(step), "y": style.label(value, rows.unit(value))}
         if by is None:
             return cls(cells, {"": _band(cells.frame, step)}, _colours(1, ordered=False), "", **labels)

@@ -1,7 +1,7 @@
 """Phase diagram: a value over two axes, the mean over seeds in every cell.
 
-A cell without a mean says why: no trial ran there, all of them diverged, or all of them failed. A threshold draws the
-line on which the mean crosses it.
+A cell without a mean says why: no trial ran there, trials diverged or failed, or no seed has all that is averaged. A
+threshold draws the line on which the mean crosses it.
 """
 
 from __future__ import annotations

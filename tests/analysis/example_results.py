@@ -87,6 +87,21 @@ def spectral(folder: Path, seeds: int = 3, widths: Sequence[int] = (20, 40, 60, 
     )
 
 
+def two_lengths(folder: Path, lost: Sequence[tuple[int, int]] = ()) -> Path:
+    """Curves `k`: −n at width 4 and 100 − n at width 8, as long as the width; in layer `deep` width 8 alone.
+
+    `lost` are pairs of width and seed of layer `flat` that diverged.
+    """
+    trials, curves = [], []
+    for (layer, width), seed in product((("flat", 4), ("flat", 8), ("deep", 8)), range(2)):
+        state = "diverged" if layer == "flat" and (width, seed) in lost else "done"
+        if state == "done":
+            curves += [(len(trials), "k", n, 100.0 * (width == 8) - n + 0.01 * seed) for n in range(1, width + 1)]
+        trials.append({"layer": layer, "student_width": width, "seed_init": seed, "state": state})
+    parameters = {"layer": "", "student_width": "nodes"}
+    return write(folder, trials, parameters=parameters, metrics={}, curves=curves, steps={"k": "kept"})
+
+
 def few_samples(folder: Path, seeds: int = 4, samples: Sequence[int] = (10, 50)) -> Path:
     """`kd` beats `none` on every seed; `at` is `kd` but for noise, and one of its trials diverged."""
     rng, trials = np.random.default_rng(2), []

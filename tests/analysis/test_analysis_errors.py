@@ -39,6 +39,11 @@ MISTAKES = {
     "file in the way": PHASE.replace("f.png", "taken/f.png"),
     "folder in the way": PHASE.replace("f.png", "folder.png"),
     "sql: no such column": "sql {few} select(nope)from(trials)",
+    "sql: column of a table called t": "sql {few} select(t.methd)from(trials)t",
+    "sql: no such table": "sql {few} from(trails)",
+    "sql: no such name of a table": "sql {few} select(trial.method)from(trials)",
+    "sql: no such function": "sql {few} select(mediann(nll))from(trials)",
+    "sql: half a question": "sql {few} select(method)from",
     "sql: a file": "sql {few} from'/etc/passwd'",
     "sql: not a question": "sql {few} attach':memory:'",
 }  # fmt: skip

@@ -72,6 +72,36 @@ def test_a_trial_that_did_not_finish_is_lost_to_its_whole_curve(spectral: Path):
     assert cells.totals == Totals(trials=24, diverged=1, failed=0, valueless=0, placeless=0)
 
 
+def test_curves_of_two_lengths_have_a_mean_only_at_the_steps_that_they_share(tmp_path: Path):
+    """Means are 50 − n + 0.005 over both widths, and 100 − n + 0.005 over the one width of the other layer."""
+    rows = Results.open(example.two_lengths(tmp_path / "r")).steps("k")
+    cells = gather(rows, ["layer", "kept"], "k")
+    means = {layer: frame[["kept", "_n", "_mean"]].to_numpy() for layer, frame in cells.frame.groupby("layer")}
+    assert cells.pooled == ("student_width",)
+    np.testing.assert_allclose(means["flat"], [(n, 2, 50.005 - n) for n in range(1, 5)])
+    np.testing.assert_allclose(means["deep"], [(n, 2, 100.005 - n) for n in range(1, 9)])
+
+
+def test_a_seed_without_one_of_the_curves_is_in_no_mean_over_them(tmp_path: Path):
+    rows = Results.open(example.two_lengths(tmp_path / "r", lost=[(8, 0)])).steps("k", "layer = 'flat'")
+    found = gather(rows, ["kept"], "k").frame
+    np.testing.assert_allclose(found[["kept", "_n", "_mean"]], [(n, 1, 50.01 - n) for n in range(1, 5)])
+
+
+def test_seeds_that_lack_different_settings_are_not_averaged(tmp_path: Path):
+    rows = Results.open(example.two_lengths(tmp_path / "r", lost=[(4, 0), (8, 1)])).steps("k", "layer = 'flat'")
+    cells = gather(rows, ["kept"], "k")
+    assert cells.seeds() == (0, 0)
+    assert cells.lack() == "No mean: no seed has all values of student_width at one `kept`."
+
+
+def test_trials_without_seeds_are_averaged_whatever_their_settings(few_samples: Path):
+    trials = load(few_samples, where="method = 'kd'")
+    alone = trials.drop(columns=[name for name in trials.columns if name.startswith("seed_")])
+    found = gather(Rows.of(alone), ["method"], "test_accuracy").frame
+    assert (found["_n"][0], found["_mean"][0]) == pytest.approx((8, trials["test_accuracy"].mean()))
+
+
 def test_paired_differences_are_those_of_pandas(few_samples: Path):
     rows = Results.open(few_samples).rows()
     cells = gather(rows, ["method", "samples_per_class"], "test_accuracy")

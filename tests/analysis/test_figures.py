@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import example_results as example
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -283,6 +284,42 @@ def test_curves_are_published_too(spectral: Path, tmp_path: Path):
     assert image.width == 2100
     assert facts["averaged_over"] == ["student_width"]
     assert facts["seeds_per_cell"] == [2, 3]
+
+
+def test_a_line_ends_with_the_shortest_of_the_curves_it_averages(tmp_path: Path):
+    folder = example.two_lengths(tmp_path / "r")
+    axes = curves(load(folder, curve="k"), value="k", by="layer")
+    ends = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert ends == {"flat": [1, 2, 3, 4], "deep": [1, 2, 3, 4, 5, 6, 7, 8]}
+    curves_command(str(folder), value="k", by="layer", output=[tmp_path / "c.png"])
+    said = "Averaged also over student_width, where a seed has them all, at the steps that they share."
+    assert said in Image.open(tmp_path / "c.png").text["Description"]
+
+
+def test_a_phase_diagram_is_empty_beyond_the_shortest_of_the_curves_it_averages(tmp_path: Path):
+    axes = page(example.two_lengths(tmp_path / "r"), x="layer", y="kept", value="k").axes[0]
+    shown = np.ma.filled(only(axes, QuadMesh).get_array(), np.nan)
+    layers = [text.get_text() for text in axes.get_xticklabels()]
+    flat = [50.005 - n for n in range(1, 5)] + [np.nan] * 4
+    np.testing.assert_allclose(shown[:, layers.index("flat")], flat)
+    np.testing.assert_allclose(shown[:, layers.index("deep")], [100.005 - n for n in range(1, 9)])
+    assert not any(isinstance(c, PolyCollection) for c in axes.collections)
+
+
+def test_a_cell_whose_seeds_lack_different_settings_has_trials_but_no_mean():
+    known = {name: {"role": "parameter"} for name in ("x", "y", "lr")}
+    trials = pd.DataFrame({"x": [1, 1, 2, 2], "y": 0, "lr": [0.1, 0.2] * 2, "seed_init": [0, 1, 0, 0], "v": 1.0})
+    trials.attrs["tsd"] = {"fields": known}
+    axes = phase(trials, x="x", y="y", value="v")
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["no mean"]
+    assert np.ma.getmaskarray(only(axes, QuadMesh).get_array()).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("draw", [lambda t: curves(t, value="k"), lambda t: phase(t, x="layer", y="kept", value="k")])
+def test_nothing_to_draw_is_said(tmp_path: Path, draw):
+    points = load(example.two_lengths(tmp_path / "r"), curve="k")
+    with pytest.raises(AnalysisError, match="every trial failed or diverged"):
+        draw(points.assign(state="failed", kept=np.nan))
 
 
 def test_code_that_differs_from_its_commit_is_told(tmp_path: Path):

@@ -22,7 +22,7 @@ def axis(values, log=False, name="x"):
 
 
 def frame(x, y, mean, **more):
-    return pd.DataFrame({"x": x, "y": y, "_mean": mean, "_diverged": 0, "_failed": 0} | more)
+    return pd.DataFrame({"x": x, "y": y, "_mean": mean, "_trials": 1, "_diverged": 0, "_failed": 0} | more)
 
 
 @given(numbers_lists, st.booleans())

@@ -100,7 +100,7 @@ def test_sql_reaches_nothing_but_the_views(results, tmp_path: Path, query):
 def test_a_question_that_fails_half_way_leaves_no_file(results, tmp_path: Path):
     target = tmp_path / "a.csv"
     target.write_text("before")
-    with pytest.raises(AnalysisError, match="Conversion"):
+    with pytest.raises(AnalysisError, match="Could not convert"):
         publish(results, "SELECT CAST(method AS INTEGER) AS x FROM trials", "table", [target])
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]

@@ -116,6 +116,14 @@ def test_places_without_trials_are_counted_not_hidden(panels: Path):
     assert (found.entries["relu", 20].n, found.entries["relu", 20].diverged) == (0, 2)
 
 
+def test_a_table_of_lost_trials_alone_says_so(tmp_path: Path):
+    trials = [{"method": m, "v": None, "seed_init": s, "state": "failed"} for m in "ab" for s in range(2)]
+    folder = example.write(tmp_path / "r", trials, parameters={"method": ""}, metrics={"v": ""})
+    notes = table(folder, ("method", None), "v").notes
+    assert "No mean: every trial failed or diverged." in notes
+    assert "one seed" not in notes
+
+
 @pytest.mark.parametrize(
     ("interval", "others", "text"),
     [
