@@ -8,6 +8,7 @@ import pytest
 
 from tsd.store import Store
 from tsd.sweep.__main__ import main
+from tsd.sweep.here import Here
 
 from .conftest import TINY, numbers
 
@@ -21,6 +22,17 @@ axes: {method: [none, kd]}
 seeds: 2
 resources: {cpu: 1, gpu: 0}
 """
+RARE = """\
+name: rare
+study: distill
+fixed:
+  {dataset: gaussian, gaussian_dim: 4, gaussian_classes: 3, gaussian_samples: 60, teacher: mlp, teacher_width: 8,
+   teacher_depth: 1, teacher_epochs: 1, student: mlp, student_width: 4, student_depth: 1, steps: 3, method: none}
+axes: {samples_per_class: [5, 15]}
+seeds: {teacher: 3, init: 2}
+resources: {cpu: 1, gpu: 0}
+"""
+"""Of the three drawn worlds the third has 11 samples of its rarest class, which nobody knows before it is drawn."""
 
 
 @pytest.fixture
@@ -99,18 +111,35 @@ def test_an_npz_that_is_cut_short_is_told_before_anything_starts(here, folder):
     assert not list((folder / "results").rglob("*.parquet"))
 
 
-def test_too_few_samples_in_a_class_fail_those_trials_alone_and_say_why(here, folder, capsys):
-    code, _ = here(
-        DIGITS.replace("samples_per_class: 5}", "validation_per_class: 0}").replace(
-            "[none, kd]}", "[none]}\nzip: [{samples_per_class: [5, 500]}]"
-        )
-    )
-    assert code == 1
-    states = {row["samples_per_class"]: row["state"] for row in rows(folder, "taught")}
-    assert states == {5: "done", 500: "failed"}
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("class: 5}", "class: 500}"), ("samples_per_class 500", "class 9 of digits has 133")),
+        (("student: mlp", "student: lenet5"), ("student: lenet5", "student_depth: 1", "depth of its own")),
+        (("mlp, student_width: 4,\n   student_depth: 1", "lenet5"), ("student: lenet5, student_depth: 0", "(1, 8, 8)")),
+        (("class: 5}", "class: 5, validation_per_class: 129}"), ("validation_per_class 129", "at most 133")),
+        (("mlp, teacher_width: 8, teacher_depth: 1", "cnn, teacher_depth: 4"), ("teacher: cnn, teacher_depth: 4",)),
+    ],
+)
+def test_what_the_data_set_cannot_give_is_told_before_anything_starts(here, folder, monkeypatch, change, said):
+    monkeypatch.setattr(Here, "__init__", lambda *_: pytest.fail("something was started"))
+    code, told = here(DIGITS.replace(*change))
+    assert code == 2 and all(words in told for words in said)
+    assert not list((folder / "results").rglob("*.parquet"))
+    assert not list((folder / "results").rglob("*.safetensors"))
+
+
+def test_a_trial_that_fails_while_it_runs_fails_alone_and_says_why(here, folder, capsys):
+    assert here(RARE)[0] == 1
+    failed = {
+        (row["samples_per_class"], row["seed_teacher"]) for row in rows(folder, "rare") if row["state"] == "failed"
+    }
+    assert failed == {(15, 2)}
+    assert [row["state"] for row in rows(folder, "rare")].count("done") == 10
     assert main(["failures", "sweep.yaml"]) == 1
     told = capsys.readouterr().out
-    assert "samples_per_class = 500" in told and "×2" in told
+    assert "15 samples of each class were asked for, but class 0 has 11" in " ".join(told.split())
+    assert "samples_per_class = 15" in told and "seed_teacher = 2" in told and "×2" in told
 
 
 def test_an_unknown_flag_is_told_with_the_nearest_and_exit_code_2(here):

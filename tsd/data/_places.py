@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import gzip
+import hashlib
 import os
 import shutil
 import stat
@@ -24,31 +25,36 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tsd" / "data"
 
 
-def places() -> list[Path]:
-    """Where image sets are looked for: $TSD_DATA, where it is set, then the user's cache."""
+def home() -> Path:
+    """The one folder in which image sets are looked for: $TSD_DATA where it is set, else the user's cache."""
     named = os.environ.get("TSD_DATA")
-    return [Path(named).expanduser(), cache()] if named else [cache()]
+    return Path(named).expanduser() if named else cache()
 
 
-def holding(files: Sequence[str]) -> Path | None:
-    """The first of `places()` that holds every one of `files`."""
-    return next((place for place in places() if all((place / file).is_file() for file in files)), None)
+def holds(place: Path, files: Sequence[str]) -> bool:
+    """Whether every one of `files` lies in `place`."""
+    return all(os.path.isfile(place / file) for file in files)  # noqa: PTH113 (Path.is_file raises where it may not look)
 
 
-def download_place() -> Path:
-    """The first of `places()` that can be written to. Raises UserError where none can.
+def writable(place: Path, files: Sequence[str]) -> bool:
+    """Whether `files` can be written to `place`, whose folders may not exist yet.
 
     A folder without a write bit is a mirror and stays as it is, even for root, whom the bits do not stop.
     """
-    for place in places():
-        with contextlib.suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)
-            if place.stat().st_mode & WRITE_BITS and os.access(place, os.W_OK):
-                return place
-    raise UserError(
-        f"No folder for image sets can be written to (tried {_listed(places())}). "
-        "Set TSD_DATA to a folder that holds the data set, or to one that can be written to."
-    )
+    return all(_open(folder) for folder in {place, *((place / file).parent for file in files)})
+
+
+def unpacked(place: Path, archives: Sequence[str]) -> Path:
+    """The folder of the user's cache for what `archives` of a read-only `place` hold.
+
+    It has another name as soon as one of them is another file, so that what a replaced or truncated archive once held
+    is not taken for what it holds.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for archive in archives:
+        facts = (place / archive).stat()
+        digest.update(f"{place.absolute() / archive}|{facts.st_size}|{facts.st_mtime_ns}\n".encode())
+    return cache() / f"unpacked-{digest.hexdigest()}"
 
 
 def bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], None]) -> None:
@@ -60,10 +66,14 @@ def bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], N
     Raises:
         UserError: `place` cannot be written to, or its disk is full.
     """
+    if holds(place, files):
+        return
     try:
+        if not writable(place, files):
+            raise PermissionError("the folder is read-only")
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place / f".{name}.lock"):
-            if not all((place / file).is_file() for file in files):
+            if not holds(place, files):
                 _bring(place, name, files, make)
     except OSError as error:
         raise UserError(
@@ -88,9 +98,17 @@ def unpack(archive: Path, target: Path) -> None:
                 shutil.copyfileobj(packed, file)
     except (gzip.BadGzipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise UserError(
-            f"The archive {archive} is damaged ({error}). Remove it and run again with network to download it, "
-            "or replace it by a whole one."
+            f"The archive {archive} is damaged ({error}). Replace it by a whole one, or remove it and run again with "
+            "network to download it."
         ) from error
+
+
+def _open(folder: Path) -> bool:
+    """Whether `folder`, or the nearest one above it that exists, takes new files."""
+    folder = folder.absolute()
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder.is_dir() and bool(folder.stat().st_mode & WRITE_BITS) and os.access(folder, os.W_OK)
 
 
 def _bring(place: Path, name: str, files: Sequence[str], make: Callable[[Path], None]) -> None:
@@ -106,7 +124,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return " and ".join(map(str, paths))

@@ -6,8 +6,12 @@ Krizhevsky 2009, "Learning multiple layers of features from tiny images".
 from tsd.data import _torchvision
 from tsd.data._base import Drawn, Images
 
+FILES = ("train", "test", "meta")
 SOURCE = _torchvision.Source(
-    "CIFAR100", tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta")), ("cifar-100-python.tar.gz",)
+    "cifar100",
+    "CIFAR100",
+    tuple(f"cifar-100-python/{name}" for name in FILES),
+    ("cifar-100-python.tar.gz",),
 )
 
 

@@ -6,7 +6,7 @@ Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747.
 from tsd.data import _torchvision
 from tsd.data._base import Drawn, Images
 
-SOURCE = _torchvision.idx("FashionMNIST")
+SOURCE = _torchvision.idx("fashion_mnist", "FashionMNIST")
 
 
 def load(_: Drawn) -> Images:

@@ -6,7 +6,7 @@ LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to documen
 from tsd.data import _torchvision
 from tsd.data._base import Drawn, Images
 
-SOURCE = _torchvision.idx("MNIST")
+SOURCE = _torchvision.idx("mnist", "MNIST")
 
 
 def load(_: Drawn) -> Images:

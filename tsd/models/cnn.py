@@ -31,11 +31,17 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         UserError: the inputs are no images, or too small to be halved `depth` times.
     """
     width, depth = width or WIDTH, depth or DEPTH
-    if len(input_shape) != 3 or min(input_shape[1:]) < 2**depth:
+    if len(input_shape) != 3:
         raise UserError(
-            f"The model `cnn` of depth {depth} reads images of at least {2**depth}×{2**depth} pixels, shape (channel, "
-            f"height, width); this data set has inputs of shape {input_shape}. Use the model `mlp`, a smaller depth or "
-            "another data set."
+            "The model `cnn` reads images of shape (channel, height, width); this data set has inputs of shape "
+            f"{input_shape}. Use the model `mlp` or another data set."
+        )
+    halvings = min(input_shape[1:]).bit_length() - 1
+    if depth > halvings:
+        raise UserError(
+            f"The model `cnn` of depth {depth} halves its images {depth} times; this data set has inputs of shape "
+            f"{input_shape}, which can be halved {halvings} times. Use a smaller depth, the model `mlp` or another "
+            "data set."
         )
     return from_module(lambda: _network(width, depth, activation, input_shape, classes), _points(depth))
 

@@ -81,10 +81,51 @@ CHECKS = {"dataset": data.check}
 """Field → what raises UserError for a value of it that cannot work, before anything runs."""
 
 
-def prepare(dataset: str) -> None:
-    """Have the data set at hand, downloaded if need be, before any trial starts. Raises UserError."""
-    if dataset != "gaussian":
-        data.load(dataset)
+def prepare(  # noqa: PLR0917 (its parameters are the fields that it asks for, and come by position)
+    dataset: str,
+    gaussian_dim: int,
+    gaussian_classes: int,
+    gaussian_samples: int,
+    teacher: str,
+    teacher_depth: int,
+    student: str,
+    student_depth: int,
+    samples_per_class: int,
+    validation_per_class: int,
+) -> None:
+    """Have the data set at hand, downloaded if need be, and judge what is asked of it before any trial starts.
+
+    Raises:
+        UserError: the data set cannot be had, teacher or student cannot read its inputs, or a class of it has too few
+            samples.
+    """
+    shape: tuple[int, ...]
+    if dataset == "gaussian":
+        shape, classes, smallest = (gaussian_dim,), gaussian_classes, gaussian_samples // gaussian_classes
+        found = f"gaussian draws {gaussian_samples} samples of {classes} classes"
+    else:
+        images = data.load(dataset)
+        counts = images.y_train.bincount()
+        shape, classes, smallest = images.input_shape, images.classes, int(counts.min())
+        found = f"class {int(counts.argmin())} of {dataset} has {smallest} training samples"
+    for role, family, depth in (("teacher", teacher, teacher_depth), ("student", student, student_depth)):
+        _check_model(role, family, depth, dataset=dataset, shape=shape, classes=classes)
+    if validation_per_class + max(samples_per_class, 1) > smallest:
+        raise UserError(
+            f"samples_per_class {samples_per_class} and validation_per_class {validation_per_class} ask for too many "
+            f"samples of each class: {found}. Together they can be at most {smallest}, and validation_per_class must "
+            "leave one of each class to train on. Ask for fewer, or use a larger data set."
+        )
+
+
+def _check_model(role: str, family: str, depth: int, *, dataset: str, shape: tuple[int, ...], classes: int) -> None:
+    """Build the architecture, in the smallest width: what a family cannot read does not depend on it."""
+    try:
+        MODELS.load(family).build(1, depth, "relu", shape, classes)
+    except UserError as error:
+        raise UserError(
+            f"The {role} cannot be built: {role}: {family}, {role}_depth: {depth}, dataset: {dataset}. {error}"
+        ) from error
 
 
 METRICS = (

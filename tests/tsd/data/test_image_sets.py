@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
 import torch
 
 from tsd import data
-from tsd.data import _places, _torchvision, cifar10, fashion_mnist
+from tsd.data import _places, _torchvision, cifar10, cifar100, fashion_mnist, mnist
 from tsd.data._operators import datasets
 from tsd.errors import UserError
 
@@ -40,18 +41,42 @@ def put(root, packed):
         path.write_bytes(gzip.compress(content) if packed else content)
 
 
+def close(place):
+    """Take the write bits of every folder of `place` away, as a mirror has it."""
+    for folder in (place, *(path for path in place.rglob("*") if path.is_dir())):
+        folder.chmod(0o555)
+
+
+def tree(place):
+    return {path: path.is_file() and path.read_bytes() for path in place.rglob("*")}
+
+
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """TSD_DATA; the user's cache is the empty folder beside it, and no network is there."""
     monkeypatch.setenv("TSD_DATA", str(tmp_path / "mirror"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("urllib.request.urlopen", no_network)
-    _torchvision.load.cache_clear()
-    return tmp_path / "mirror"
+    _torchvision._load.cache_clear()
+    yield tmp_path / "mirror"
+    for folder in (path for path in tmp_path.rglob("*") if path.is_dir()):
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def mirror(root):
+    """TSD_DATA as a read-only mirror of archives."""
+    put(root, packed=True)
+    close(root)
+    return root
+
+
+def find():
+    return _torchvision.find(SOURCE, _places.home())
 
 
 def no_network(*_, **__):
-    raise OSError("Name or service not known")
+    raise URLError(OSError(-2, "Name or service not known"))
 
 
 def test_torchvision_is_importable_beside_any_torch():
@@ -80,16 +105,63 @@ def test_unpacked_files_are_read_where_they_lie(root):
     assert not _places.cache().exists()
 
 
-def test_a_mirror_of_archives_is_unpacked_into_the_cache_and_stays_as_it_was(root):
-    put(root, packed=True)
-    before = sorted(root.rglob("*"))
+def test_a_mirror_of_archives_is_unpacked_into_the_cache_and_stays_as_it_was(mirror):
+    before = tree(mirror)
     assert data.load("fashion_mnist").y_test.tolist() == list(range(10))
-    assert sorted(root.rglob("*")) == before
-    assert {f: (_places.cache() / f).read_bytes() for f in SOURCE.files} == contents()
+    assert tree(mirror) == before
+    [folder] = _places.cache().iterdir()
+    assert {f: (folder / f).read_bytes() for f in SOURCE.files} == contents()
 
 
-def test_many_workers_unpack_once_and_all_read_whole_files(root, monkeypatch):
+def test_archives_are_unpacked_beside_themselves_where_that_can_be_written(root):
     put(root, packed=True)
+    assert data.load("fashion_mnist").y_test.tolist() == list(range(10))
+    assert {f: (root / f).read_bytes() for f in SOURCE.files} == contents()
+    assert not _places.cache().exists()
+
+
+def test_a_folder_inside_that_is_read_only_makes_a_mirror_of_the_whole(root):
+    put(root, packed=True)
+    close(root / "FashionMNIST")
+    before = tree(root)
+    assert find().parent == _places.cache()
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_where_tsd_data_is_set_the_cache_is_not_looked_into(root, packed):
+    put(_places.cache(), packed)
+    before = tree(_places.cache())
+    with pytest.raises(UserError, match=f"FashionMNIST is not in {root}, and it could not be downloaded"):
+        data.load("fashion_mnist")
+    assert tree(_places.cache()) == before
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_where_tsd_data_is_not_set_the_cache_is_used(root, monkeypatch, packed):
+    monkeypatch.delenv("TSD_DATA")
+    put(_places.cache(), packed)
+    assert len(data.load("fashion_mnist").y_train) == 20
+    assert find() == _places.cache()
+
+
+def test_what_is_missing_is_downloaded_to_tsd_data(root, monkeypatch):
+    monkeypatch.setattr(datasets(), "FashionMNIST", lambda folder, **_: put(folder, packed=False))
+    assert find() == root
+    assert {f: (root / f).read_bytes() for f in SOURCE.files} == contents()
+    assert not _places.cache().exists()
+
+
+def test_an_archive_of_a_mirror_that_was_whole_before_is_read_again_and_named(mirror):
+    """What was unpacked from it once is not taken for what it holds now."""
+    find()
+    path = mirror / SOURCE.archives[0]
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match=f"{path} is damaged"):
+        find()
+
+
+def test_many_workers_unpack_once_and_all_read_whole_files(mirror, monkeypatch):
     seen = []
 
     def counted(archive, target, unpack=_places.unpack):
@@ -98,8 +170,8 @@ def test_many_workers_unpack_once_and_all_read_whole_files(root, monkeypatch):
 
     monkeypatch.setattr(_torchvision, "unpack", counted)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: _torchvision.find(SOURCE), range(8)))
-    assert set(found) == {_places.cache()}
+        [found] = set(pool.map(lambda _: find(), range(8)))
+    assert {f: (found / f).read_bytes() for f in SOURCE.files} == contents()
     assert len(seen) == len(SOURCE.archives)
 
 
@@ -111,21 +183,43 @@ def test_unpacking_that_is_killed_leaves_nothing_half_done(root, monkeypatch):
 
     monkeypatch.setattr(_torchvision, "unpack", killed)
     with pytest.raises(KeyboardInterrupt):
-        _torchvision.find(SOURCE)
-    assert [p.name for p in _places.cache().iterdir()] == [".FashionMNIST.lock"]
+        find()
+    assert [p.name for p in root.iterdir() if p.name != "FashionMNIST"] == [".FashionMNIST.lock"]
+    assert not any((root / f).exists() for f in SOURCE.files)
 
 
 def test_without_files_and_network_the_error_says_what_where_and_what_to_do(root):
     with pytest.raises(UserError) as error:
         data.load("fashion_mnist")
     text = str(error.value)
-    for word in ("FashionMNIST", str(root), str(_places.cache()), "TSD_DATA", "train-images", "not known", "fetch"):
+    for word in ("FashionMNIST", str(root), "TSD_DATA", "train-images", "no network", "not known"):
         assert word in text
+
+
+@pytest.mark.parametrize("module", [cifar10, cifar100, fashion_mnist, mnist])
+def test_a_set_that_cannot_be_downloaded_is_named_as_it_is_fetched_and_the_cause_in_words(root, module):
+    name = module.SOURCE.name
+    assert data.DATASETS.load(name) is module
+    with pytest.raises(UserError, match=f"`python -m tsd.data fetch {name}`") as error:
+        data.load(name)
+    assert "no network to where it is published (Name or service not known)" in str(error.value)
+    assert "urlopen" not in str(error.value) and "Errno" not in str(error.value)
+
+
+def test_a_server_that_refuses_is_not_called_no_network(root, monkeypatch):
+    def refuse(*_, **__):
+        raise HTTPError("https://example.org", 403, "Forbidden", None, None)
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(UserError, match="could not be downloaded: HTTP Error 403: Forbidden") as error:
+        data.load("cifar10")
+    assert "no network" not in str(error.value)
 
 
 @pytest.mark.parametrize("kept", [0, 2, 100])
 def test_a_truncated_idx_file_is_named(root, kept):
     put(root, packed=False)
+    put(_places.cache(), packed=False)
     path = root / SOURCE.files[2]
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match=f"{path} is cut short"):
@@ -136,7 +230,7 @@ def test_an_idx_file_of_another_kind_is_named(root):
     put(root, packed=False)
     path = root / SOURCE.files[0]
     path.write_bytes(b"<html>you are not logged in</html>")
-    with pytest.raises(UserError, match=f"{path} is cut short or is not"):
+    with pytest.raises(UserError, match=f"{path} is cut short, not what was published"):
         data.load("fashion_mnist")
 
 
@@ -145,11 +239,12 @@ def test_an_idx_file_of_another_kind_is_named(root):
 )
 def test_a_damaged_archive_is_named_and_leaves_nothing(root, damage):
     put(root, packed=True)
+    put(_places.cache(), packed=False)
     path = root / SOURCE.archives[1]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match=f"{path} is damaged"):
         data.load("fashion_mnist")
-    assert not any((_places.cache() / f).exists() for f in SOURCE.files)
+    assert not any((root / f).exists() for f in SOURCE.files)
 
 
 def test_a_cifar_archive_is_unpacked_and_batches_that_are_not_the_published_ones_are_named(root, tmp_path):
@@ -160,32 +255,39 @@ def test_a_cifar_archive_is_unpacked_and_batches_that_are_not_the_published_ones
     root.mkdir()
     with tarfile.open(root / "cifar-10-python.tar.gz", "w:gz") as tar:
         tar.add(inside, arcname=inside.name)
-    with pytest.raises(UserError, match=r"CIFAR10 cannot be read: .*cache.*data_batch_1,"):
+    with pytest.raises(UserError, match=f"CIFAR10 cannot be read: {root}.*data_batch_1,"):
         data.load("cifar10")
 
 
-def test_a_mirror_without_write_bits_is_left_alone_even_by_root(root):
+@pytest.mark.parametrize("inside", ["", "deeper/still"])
+def test_a_folder_without_write_bits_is_left_alone_even_by_root(root, monkeypatch, inside):
     root.mkdir(mode=0o555)
-    assert _places.download_place() == _places.cache()
-    with pytest.raises(UserError, match="could not be downloaded"):
+    monkeypatch.setenv("TSD_DATA", str(root / inside))
+    with pytest.raises(UserError, match=f"CIFAR10 is not in {root / inside}, and that folder is read-only"):
         data.load("cifar10")
     assert list(root.iterdir()) == []
+    assert not _places.cache().exists()
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_done(root, monkeypatch):
-    put(root, packed=True)
+def test_a_cache_without_write_bits_is_left_alone_even_by_root(mirror, tmp_path):
+    (tmp_path / "cache").mkdir(mode=0o555)
+    with pytest.raises(UserError, match=r"could not be written to .*read-only"):
+        data.load("fashion_mnist")
+    assert list((tmp_path / "cache").iterdir()) == []
 
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_done(mirror, monkeypatch):
     def full(archive, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_torchvision, "unpack", full)
     with pytest.raises(UserError, match=r"could not be written to .*No space left on device.*TSD_DATA"):
         data.load("fashion_mnist")
-    assert [p.name for p in _places.cache().iterdir()] == [".FashionMNIST.lock"]
+    [folder] = _places.cache().iterdir()
+    assert [p.name for p in folder.iterdir()] == [".FashionMNIST.lock"]
 
 
-def test_a_cache_that_cannot_be_made_is_said(root, monkeypatch, tmp_path):
-    put(root, packed=True)
+def test_a_cache_that_cannot_be_made_is_said(mirror, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(UserError, match="could not be written to"):
@@ -196,7 +298,7 @@ def test_where_nothing_can_be_written_that_is_said(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.delenv("TSD_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="No folder for image sets can be written to"):
+    with pytest.raises(UserError, match="is read-only, so nothing is downloaded"):
         data.load("fashion_mnist")
 
 
@@ -204,8 +306,8 @@ def test_where_nothing_can_be_written_that_is_said(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
 def test_the_published_sets_have_their_published_sizes(name):
     source = data.DATASETS.load(name).SOURCE
-    if not (_places.holding(source.files) or _places.holding(source.archives)):
-        pytest.skip(f"{name} lies in none of {_places.places()}; set TSD_DATA or run `python -m tsd.data fetch {name}`")
+    if not (_places.holds(_places.home(), source.files) or _places.holds(_places.home(), source.archives)):
+        pytest.skip(f"{name} is not in {_places.home()}; set TSD_DATA or run `python -m tsd.data fetch {name}`")
     images = data.load(name)
     assert images.x_train.shape == (60_000, 1, 28, 28)
     assert images.x_test.shape == (10_000, 1, 28, 28)

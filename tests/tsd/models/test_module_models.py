@@ -169,7 +169,7 @@ def test_a_layer_without_a_rule_is_refused_rather_than_drawn_wrongly():
     ("family", "arguments", "said"),
     [
         (cnn, (4, 0, "relu", (64,), 10), r"reads images .* inputs of shape \(64,\)"),
-        (cnn, (4, 4, "relu", (1, 8, 8), 10), "of depth 4 reads images of at least 16×16"),
+        (cnn, (4, 4, "relu", (1, 8, 8), 10), "of depth 4 halves its images 4 times.*can be halved 3 times"),
         (lenet5, (6, 2, "relu", GREY, 10), "depth of its own"),
         (lenet5, (6, 0, "relu", (1, 8, 8), 10), "28×28 or 32×32"),
     ],

@@ -1,6 +1,7 @@
 """The study: who sees which samples, what is shared, and what a teacher is worth."""
 
 import functools
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -60,6 +61,77 @@ def test_a_data_set_that_cannot_be_meant_is_told_before_anything_runs():
     distill.CHECKS["dataset"]("digits")
     with pytest.raises(UserError, match="Did you mean `digits`"):
         distill.CHECKS["dataset"]("digit")
+
+
+def prepare(**changed):
+    settings = trial(**changed)
+    distill.prepare(*(getattr(settings, name) for name in inspect.signature(distill.prepare).parameters))
+
+
+def balanced(per_class, image=(28, 28)):
+    """An .npz file's arrays: `per_class` training images of each of two classes."""
+    x, y = np.random.default_rng(0).random((2 * per_class, *image)), np.arange(2 * per_class) % 2
+    return {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+
+
+GAUSSIAN = {"dataset": "gaussian", "gaussian_dim": 6, "gaussian_classes": 3, "gaussian_samples": 30}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"student": "lenet5", "student_depth": 0}, r"student: lenet5, .*dataset: digits.*\(1, 8, 8\)"),
+        ({"student": "lenet5", "student_depth": 2}, "student_depth: 2.*depth of its own"),
+        ({"teacher": "lenet5", "teacher_depth": 0}, "The teacher cannot be built: teacher: lenet5"),
+        ({**GAUSSIAN, "student": "lenet5", "student_depth": 0}, r"student: lenet5, .*dataset: gaussian.*\(6,\)"),
+        ({**GAUSSIAN, "teacher": "cnn"}, r"teacher: cnn, .*dataset: gaussian.*\(6,\)"),
+        ({"student": "cnn", "student_depth": 4}, "student_depth: 4, dataset: digits.*can be halved 3 times"),
+        ({"teacher": "cnn", "teacher_depth": 10**9}, "teacher_depth: 1000000000.*can be halved 3 times"),
+        ({"samples_per_class": 500}, "samples_per_class 500 .*class 9 of digits has 133 .*at most 133"),
+        ({"validation_per_class": 129}, "samples_per_class 5 and validation_per_class 129 .*at most 133"),
+        ({"samples_per_class": 0, "validation_per_class": 133}, "samples_per_class 0 and validation_per_class 133"),
+        ({**GAUSSIAN, "samples_per_class": 11}, "samples_per_class 11 .*gaussian draws 30 samples of 3 classes.* 10,"),
+        ({**GAUSSIAN, "samples_per_class": 4, "validation_per_class": 7}, "validation_per_class 7 .*at most 10"),
+        ({**GAUSSIAN, "gaussian_samples": 2, "samples_per_class": 0}, "gaussian draws 2 samples of 3 classes"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_values_before_anything_runs(changed, said):
+    with pytest.raises(UserError, match=said):
+        prepare(**changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"student": "cnn", "student_depth": 3, "teacher": "cnn", "teacher_depth": 3},
+        {"samples_per_class": 133},
+        {"samples_per_class": 100, "validation_per_class": 33},
+        {"samples_per_class": 0, "validation_per_class": 132},
+        {**GAUSSIAN, "samples_per_class": 4, "validation_per_class": 6},
+    ],
+)
+def test_what_can_just_be_is_not_refused(changed):
+    prepare(**changed)
+
+
+def test_an_npz_is_judged_by_what_it_holds(tmp_path):
+    np.savez(tmp_path / "mine.npz", **balanced(17))
+    mine = {"dataset": str(tmp_path / "mine.npz"), "student": "lenet5", "student_depth": 0}
+    prepare(**mine, samples_per_class=17)
+    with pytest.raises(UserError, match=r"class 0 of .*mine\.npz has 17 training samples"):
+        prepare(**mine, samples_per_class=500)
+    np.savez(tmp_path / "small.npz", **balanced(17, image=(9, 9)))
+    with pytest.raises(UserError, match=r"lenet5, .*small\.npz.*\(1, 9, 9\)"):
+        prepare(**mine | {"dataset": str(tmp_path / "small.npz")})
+
+
+def test_what_is_refused_would_have_failed_and_what_is_not_runs(shelf):
+    """The largest samples_per_class that passes is the largest that a trial can be given."""
+    kept = distill.start(trial(samples_per_class=133), seeds(), shelf).train["y"]
+    assert kept.bincount().tolist() == [133] * 10
+    with pytest.raises(UserError, match="134 samples of each class"):
+        distill.start(trial(samples_per_class=134), seeds(), shelf)
 
 
 def test_the_defaults_are_the_few_sample_protocol():
@@ -217,8 +289,8 @@ def test_too_few_samples_of_a_class_are_said(shelf):
 def test_with_ten_fashion_images_a_class_a_teacher_is_worth_points():
     """A third of the measured protocol's gain of 4 points must show, after half of the teacher's training."""
     source = fashion_mnist.SOURCE
-    if not (_places.holding(source.files) or _places.holding(source.archives)):
-        pytest.skip(f"Fashion-MNIST lies in none of {_places.places()}; set TSD_DATA or fetch it once")
+    if not (_places.holds(_places.home(), source.files) or _places.holds(_places.home(), source.archives)):
+        pytest.skip(f"Fashion-MNIST is not in {_places.home()}; set TSD_DATA or fetch it once")
     shelf, gain = Shelf(), []
     for seed in range(2):
         trials = (
