@@ -43,6 +43,8 @@ th, td { padding: .25rem .9rem; text-align: right; font-variant-numeric: tabular
 th { font-weight: normal }
 th:first-child { text-align: left }
 th[colspan] { text-align: center }
+td:nth-child(even) { padding-right: 0 }
+td:nth-child(odd) { padding-left: .35rem; text-align: left }
 thead tr:last-child th { border-bottom: 1px solid }
 p { font-size: .85rem; color: #555 }
 </style></head>
@@ -131,11 +133,13 @@ def latex(table: Table) -> str:
 
 def page(table: Table) -> str:
     """A web page of its own; it loads nothing."""
-    above = f'<tr><th></th><th colspan="{len(table.header)}">{html.escape(table.above)}</th></tr>'
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in (table.corner, *table.header))
+    above = f'<tr><th></th><th colspan="{2 * len(table.header)}">{html.escape(table.above)}</th></tr>'
+    head = f"<th>{html.escape(table.corner)}</th>"
+    head += "".join(f'<th colspan="2">{html.escape(name)}</th>' for name in table.header)
     lines = []
     for name, cells in table.lines:
-        inside = "".join(f"<td>{_whole(cell, html.escape, '<b>', '</b>')}</td>" for cell in cells)
+        parts = [(_estimate(cell, html.escape, "<b>", "</b>"), _aside(cell, html.escape)) for cell in cells]
+        inside = "".join(f"<td>{estimate}</td><td>{aside}</td>" for estimate, aside in parts)
         lines.append(f"<tr><th>{html.escape(name)}</th>{inside}</tr>")
     return PAGE.substitute(
         title=html.escape(table.title),
@@ -173,10 +177,16 @@ WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".tex": latex, ".
 
 
 def _whole(cell: Said, escape: Callable[[str], str], start: str, end: str) -> str:
-    """The cell with its best in bold, the difference in brackets, the note after it."""
-    text = f"{start}{escape(cell.text)}{end}" if cell.bold else escape(cell.text)
-    aside = [f"({escape(part)})" for part in (cell.difference, cell.note) if part]
-    return " ".join([text, *aside])
+    return f"{_estimate(cell, escape, start, end)} {_aside(cell, escape)}".rstrip()
+
+
+def _estimate(cell: Said, escape: Callable[[str], str], start: str, end: str) -> str:
+    return f"{start}{escape(cell.text)}{end}" if cell.bold else escape(cell.text)
+
+
+def _aside(cell: Said, escape: Callable[[str], str]) -> str:
+    """The difference in brackets, then the note."""
+    return " ".join(f"({escape(part)})" for part in (cell.difference, cell.note) if part)
 
 
 def _md(text: str) -> str:
