@@ -109,8 +109,8 @@ def _download(source: Source, place: Path, folder: Path) -> None:
 def _absent(source: Source, place: Path, why: str) -> UserError:
     return UserError(
         f"{source.title} is not in {place}, and {why}. Looked there for {source.files[0]} and the other files, and for "
-        f"{source.archives[0]}. Set TSD_DATA to a folder that holds them; or, with network and TSD_DATA unset or a folder "
-        f"that can be written to, run once `python -m tsd.data fetch {source.name}`. "
+        f"{source.archives[0]}. Set TSD_DATA to a folder that holds them; or, with network and TSD_DATA unset or a "
+        f"folder that can be written to, run once `python -m tsd.data fetch {source.name}`. "
         "The data set `digits` needs no download."
     )
 
