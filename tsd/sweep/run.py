@@ -117,7 +117,7 @@ def _prepare(asked: Asked) -> None:
     study: Any = asked.sweep.module
     if hasattr(study, "prepare"):
         listed = ", ".join(quoted(name) for name in inspect.signature(study.prepare).parameters)
-        for row in asked.connection.execute(f"SELECT DISTINCT {listed} FROM todo").fetchall():
+        for row in asked.connection.execute(f"SELECT DISTINCT {listed} FROM todo ORDER BY ALL").fetchall():
             study.prepare(*row)
 
 
