@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from tsd.store import Store
+from tsd.store import EventLog, Store
 from tsd.sweep.__main__ import main
 from tsd.sweep.here import Here
 
@@ -150,3 +150,12 @@ def test_an_unknown_flag_is_told_with_the_nearest_and_exit_code_2(here):
 def test_an_unknown_mode_is_told_with_those_that_are(here):
     code, told = here(TINY, "--mode", "again")
     assert code == 2 and "retry" in told
+
+
+def test_another_run_at_work_is_told_and_one_that_ended_is_not(here, folder):
+    assert "another run" not in here(TINY, "--where", "student_width = 3")[1]
+    assert "another run" not in here(TINY, "--where", "seed_init = 0")[1]
+    EventLog(Store(folder / "results/tiny"), "elsewhere").add("run_started", {"run": "elsewhere"})
+    code, told = here(TINY)
+    assert code == 0 and "another run of this sweep was at work" in told
+    assert len(rows(folder)) == 24

@@ -103,7 +103,7 @@ def _beside(asked: Asked, console: Console) -> None:
     """Tell of another run of this sweep that seems to be at work. Both will end with the same rows, each once."""
     last: dict[str, dict[str, Any]] = {event["run"]: event for event in asked.store.events() if "run" in event}
     heard = [datetime.fromisoformat(event["at"]) for event in last.values() if event["kind"] != "run_finished"]
-    ages = [age for at in heard if (age := (datetime.now(UTC) - at).total_seconds()) < STALE_S]
+    ages = [age for at in heard if 0 <= (age := (datetime.now(UTC) - at).total_seconds()) < STALE_S]
     if ages:
         ago = plan.duration(min(ages))
         console.print(f"warning: another run of this sweep was at work {ago} ago and may do the same packs.", **PLAIN)
