@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import duckdb
@@ -134,12 +135,8 @@ def render_failures(found: Sequence[dict[str, Any]]) -> str:
     for cause in found:
         shared = ", ".join(f"{name} = {value}" for name, value in cause["shared"].items())
         head = f"×{cause['trials']} {cause['message']}" + (f"\n   all at {shared}" if shared else "")
-        blocks.append(f"{head}\n\n{_indent(cause['trace'] or '')}")
+        blocks.append(f"{head}\n\n{indent((cause['trace'] or '').rstrip(), '   ')}")
     return "\n\n".join(blocks)
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"   {line}" for line in text.rstrip().splitlines())
 
 
 def render_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
