@@ -118,20 +118,19 @@ def status(
     as_json: Json = False,
 ) -> int:
     """How far a sweep is, also while it runs elsewhere. Exit code 0 once all trials are stored and none has failed."""
-    from tsd.sweep import pack
     from tsd.sweep.asked import Asked
     from tsd.sweep.watch import number
 
     with Asked.of(file, results, overrides, where) as asked:
-        planned = asked.plan(pack.Limits.of(1, "cpu"), "cached")
-    counts = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "new", "orphans")}
+        standing = asked.compare("cached")
+    counts = {name: getattr(standing, name) for name in ("done", "diverged", "failed", "new", "orphans")}
     if as_json:
-        print(json.dumps({"name": planned.sweep.name, "trials": planned.grid.total} | counts))
+        print(json.dumps({"name": asked.sweep.name, "trials": asked.grid.total} | counts))
     else:
         shown = " · ".join(f"{number(n)} {'waiting' if state == 'new' else state}" for state, n in counts.items() if n)
-        total = number(planned.grid.total)
-        print(f"{planned.sweep.name}   {total} trials: {shown or 'nothing stored'}   ({planned.results})")
-    return 1 if planned.failed or planned.new else 0
+        total = number(asked.grid.total)
+        print(f"{asked.sweep.name}   {total} trials: {shown or 'nothing stored'}   ({asked.store})")
+    return 1 if standing.failed or standing.new else 0
 
 
 @app.command

@@ -71,11 +71,14 @@ class Asked:
             for (value,) in self.connection.execute(f"SELECT DISTINCT {quoted(name)} FROM trials").fetchall():
                 check(value)
 
-    def plan(self, limits: pack.Limits, mode: str, *, move_damaged: bool = False) -> plan.Plan:
-        """What a run would do. What is stored and not asked for is counted only where all trials are at hand."""
-        planned = plan.make(
-            self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode, move_damaged=move_damaged
-        )
+    def compare(self, mode: str, *, move_damaged: bool = False) -> plan.Standing:
+        """How the trials stand. What is stored and not asked for is counted only where all trials are at hand."""
+        standing = plan.compare(self.connection, self.store, mode, move_damaged=move_damaged)
+        return standing if self.whole else replace(standing, orphans=0)
+
+    def plan(self, limits: pack.Limits, mode: str) -> plan.Plan:
+        """What a run would do; orphans are counted as `compare` does."""
+        planned = plan.make(self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode)
         return planned if self.whole else replace(planned, orphans=0)
 
 

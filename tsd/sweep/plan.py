@@ -39,28 +39,41 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The answer to "what would `run` do?".
+class Standing:
+    """How the trials asked for stand against the stored ones.
 
-    `new` was never stored; `todo` is what the mode runs. `orphans` are stored but not asked for. `bytes_a_trial` and
-    the shapes' seconds come from stored rows and are None where there are none.
+    Args:
+        done, diverged, failed: asked for and stored, by state.
+        new: asked for and never stored.
+        orphans: stored and not asked for.
+        todo: what the mode runs.
+        damaged: parts that cannot be read; their trials count as new.
     """
 
-    sweep: Sweep
-    grid: Grid
-    results: str
-    mode: str
     done: int
     diverged: int
     failed: int
     new: int
     orphans: int
     todo: int
+    damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan(Standing):
+    """The answer to "what would `run` do?".
+
+    `bytes_a_trial` and the shapes' seconds come from stored rows and are None where there are none.
+    """
+
+    sweep: Sweep
+    grid: Grid
+    results: str
+    mode: str
     needs: tuple[Need, ...]
     shapes: tuple[pack.Shape, ...]
     limits: pack.Limits
     bytes_a_trial: float | None
-    damaged: tuple[str, ...]
 
     @property
     def packs(self) -> int:
@@ -91,17 +104,8 @@ class Plan:
         }
 
 
-def make(
-    sweep: Sweep,
-    grid: Grid,
-    connection: duckdb.DuckDBPyConnection,
-    store: Store,
-    *,
-    limits: pack.Limits,
-    mode: str = "cached",
-    move_damaged: bool = False,
-) -> Plan:
-    """Compare the table `trials` with the store and leave the tables `todo` and `packed` in `connection`."""
+def compare(connection: duckdb.DuckDBPyConnection, store: Store, mode: str, *, move_damaged: bool = False) -> Standing:
+    """Compare the table `trials` with the store and leave what `mode` runs as the table `todo` in `connection`."""
     states = store.states(move_damaged=move_damaged)
     connection.register("states", states.table)
     connection.execute(
@@ -113,32 +117,49 @@ def make(
             "SELECT coalesce(s.state, 'new'), count(*) FROM trials LEFT JOIN states s USING (trial_id) GROUP BY 1"
         ).fetchall()
     )
-    asked = [count(connection, table) for table in ("states", "trials", "todo")]
+    new = counts.get("new", 0)
+    return Standing(
+        done=counts.get("done", 0),
+        diverged=counts.get("diverged", 0),
+        failed=counts.get("failed", 0),
+        new=new,
+        orphans=states.table.num_rows - (sum(counts.values()) - new),
+        todo=count(connection, "todo"),
+        damaged=tuple(states.damaged),
+    )
+
+
+def make(
+    sweep: Sweep,
+    grid: Grid,
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    *,
+    limits: pack.Limits,
+    mode: str = "cached",
+) -> Plan:
+    """Compare, and cut what is to be run: leaves the tables `todo` and `packed` in `connection`."""
+    standing = compare(connection, store, mode)
+    measured = standing.done + standing.diverged + standing.failed + standing.orphans > 0
     static = [name for name in columns.static(sweep.fields) if name in grid.columns]
-    shapes = pack.cut(connection, static, limits, timing(store, static) if asked[0] else None)
+    shapes = pack.cut(connection, static, limits, timing(store, static) if measured else None)
     return Plan(
+        **vars(standing),
         sweep=sweep,
         grid=grid,
         results=str(store),
         mode=mode,
-        done=counts.get("done", 0),
-        diverged=counts.get("diverged", 0),
-        failed=counts.get("failed", 0),
-        new=counts.get("new", 0),
-        orphans=asked[0] - (asked[1] - counts.get("new", 0)),
-        todo=asked[2],
         needs=tuple(needs(sweep, connection, store)),
         shapes=tuple(shapes),
         limits=limits,
-        bytes_a_trial=store.bytes_a_trial() if asked[0] else None,
-        damaged=tuple(states.damaged),
+        bytes_a_trial=store.bytes_a_trial() if measured else None,
     )
 
 
 def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """Rows of `table`."""
-    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(row[0]) if row else 0
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return int(rows)
 
 
 def timing(store: Store, static: Sequence[str]) -> pa.Table | None:

@@ -61,13 +61,13 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, 
     """
     store = asked.store
     store.refuse_another(asked.sweep.as_dict())
-    todo = asked.plan(pack.Limits.of(1, "cpu"), mode, move_damaged=True)
-    for name in todo.damaged:
+    standing = asked.compare(mode, move_damaged=True)
+    for name in standing.damaged:
         console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.", **PLAIN)
-    if not todo.todo:
-        total = number(todo.grid.total)
+    if not standing.todo:
+        total = number(asked.grid.total)
         console.print(f"{asked.sweep.name}: all {total} trials are stored in {store}; nothing to run.", **PLAIN)
-        return 1 if todo.failed else 0
+        return 1 if standing.failed else 0
     _prepare(asked)
     with closing(start()) as runner:
         tally = _work(asked, runner, mode, console)
