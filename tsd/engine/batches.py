@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tsd.engine.rng import Streams
 from tsd.engine.stack import side_by_side
+from tsd.studies._base import Alter, Start
 
 AHEAD_BYTES = 4_000_000
 """What is gathered at once: it has to leave room for the step in the cache."""
@@ -27,9 +28,18 @@ class Batches:
             holds as the same object is not copied.
         seeds: the random streams of each trial.
         size: samples a batch; a longer one than the data is all of it. The last batch of an epoch may be shorter.
+        whole: entries of each trial that go with every batch as they are.
+        alters: for each trial, what makes the batch that is learned of the one that was taken.
     """
 
-    def __init__(self, train: Sequence[Mapping[str, Tensor]], seeds: Sequence[Streams], size: int) -> None:
+    def __init__(
+        self,
+        train: Sequence[Mapping[str, Tensor]],
+        seeds: Sequence[Streams],
+        size: int,
+        whole: Sequence[Mapping[str, Tensor]] = (),
+        alters: Sequence[Alter] = (),
+    ) -> None:
         self._trials = len(train)
         self._samples = len(train[0]["x"])
         self._size = min(size, self._samples)
@@ -45,6 +55,14 @@ class Batches:
         row_bytes = sum(tensor[0].nbytes for each in (self._shared, self._own) for tensor in each.values())
         self._ahead = max(1, AHEAD_BYTES // (row_bytes * self._size * self._trials))
         self._place = (-1, -1)
+        self._whole = _together(whole)
+        self._alters = alters
+
+    @classmethod
+    def of(cls, starts: Sequence[Start], seeds: Sequence[Streams], size: int) -> Batches:
+        """The batches of these starts."""
+        alters = [start.alter for start in starts if start.alter is not None]
+        return cls([start.train for start in starts], seeds, size, [start.whole for start in starts], alters)
 
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""
@@ -55,7 +73,14 @@ class Batches:
         if (epoch, block) != self._place:
             self._place, self._block = (epoch, block), self._gather(block)
         low = index * self._size
-        return {name: tensor[:, low : low + self._size] for name, tensor in self._block.items()}
+        batch = {name: tensor[:, low : low + self._size] for name, tensor in self._block.items()}
+        return self._altered(step, batch) | self._whole
+
+    def _altered(self, step: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if not self._alters:
+            return batch
+        each = [{name: tensor[i] for name, tensor in batch.items()} for i in range(self._trials)]
+        return side_by_side([alter(step, own) for alter, own in zip(self._alters, each, strict=True)])
 
     def _permutations(self, epoch: int) -> Tensor:
         """Sample numbers in the order of this epoch, shape (trial, sample), or (1, sample) where all trials agree."""
@@ -70,6 +95,15 @@ class Batches:
         taken = {name: _take(tensor, rows) for name, tensor in self._shared.items()}
         taken |= {name: _take(tensor, own_rows) for name, tensor in self._own.items()}
         return {name: tensor.expand(self._trials, *tensor.shape[1:]) for name, tensor in taken.items()}
+
+
+def _together(whole: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Entries of all trials as (trial, …); one that all hold as the same object is not copied."""
+    if not whole or not whole[0]:
+        return {}
+    same = {name for name, tensor in whole[0].items() if all(tensor is each[name] for each in whole)}
+    own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in whole])
+    return own | {name: whole[0][name].expand(len(whole), *whole[0][name].shape) for name in same}
 
 
 def _take(source: Tensor, rows: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Any
 
@@ -17,8 +17,8 @@ from tsd.engine.optim import SCHEDULES, columns, optimizer
 from tsd.engine.record import Recorder, Trace
 from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack, batched_values, placed
-from tsd.engine.step import Loss, choose, gradients_by
-from tsd.studies._base import Curve, Fitted, Start
+from tsd.engine.step import Batch, Loss, choose, gradients_by, reached
+from tsd.studies._base import Curve, Fitted, Phase, Start
 
 CPU_STACK = 16
 """Trials of a stack on a CPU: with more, the activations leave the cache."""
@@ -27,13 +27,15 @@ CHECK_EVERY = 100
 """Steps between two looks for diverged trials."""
 
 Penalties = Callable[[Any], Mapping[str, float]]
+Learn = Callable[[int, Batch], Tensor]
+"""(update from 0, its batch) → the loss of every trial; moves the parameters of the stack."""
 
 
 @dataclass(frozen=True)
 class _Task:
     """What is minimised and what is watched; the functions of a study that `fit` takes."""
 
-    loss: Loss
+    phases: Sequence[Phase]
     penalties: Penalties | None
     trace: Trace | None
 
@@ -59,7 +61,7 @@ def fit(
     starts: Sequence[Start],
     trials: Sequence[Any],
     seeds: Sequence[Streams],
-    loss: Loss,
+    loss: Loss | Sequence[Phase],
     *,
     penalties: Penalties | None = None,
     trace: Trace | None = None,
@@ -70,7 +72,7 @@ def fit(
 
     Args:
         starts, trials, seeds: of equal length; trials (`GradientStudy`) agree in their Static fields.
-        loss: data term of one student on one batch, see `tsd.studies._base`.
+        loss: data term of one student on one batch, see `tsd.studies._base`; or the phases of the training.
         penalties: trial → c by parameter name: Σ c ‖parameter‖² is added to the loss.
         trace: looked at `curve_points` times, the untrained student and the last step included.
         device: cpu, cuda, …
@@ -82,6 +84,7 @@ def fit(
     """
     if not starts:
         return []
+    phases = [Phase(1.0, loss)] if callable(loss) else loss
     place = torch.device(device)
     way = choose(trials[0].way, starts[0].model, reads_features, place)
     ready = placed(starts, place, getattr(torch, trials[0].dtype))
@@ -95,7 +98,7 @@ def fit(
                 [ready[i] for i in members],
                 [trials[i] for i in members],
                 [seeds[i] for i in members],
-                _Task(loss, penalties, trace),
+                _Task(phases, penalties, trace),
                 way,
             )[: len(part)]
     return fits
@@ -105,25 +108,58 @@ def _train(starts: list[Start], trials: list[Any], seeds: list[Streams], task: _
     """One stack, from its starts to its ends."""
     settings = trials[0]
     stack = Stack.of(starts)
-    batches = Batches([start.train for start in starts], seeds, settings.batch_size)
-    values = batched_values(trials, batches.device)
-    total = settings.steps or settings.epochs * batches.per_epoch
-    gradients = gradients_by(way, stack.model, settings, values, task.loss)
-    pull = _pull(task.penalties, trials, stack.params)
-    update = optimizer(settings.optimizer, list(stack.params.values()), values)
-    share = SCHEDULES[settings.schedule]
+    batches = Batches.of(starts, seeds, settings.batch_size)
+    total = updates(settings, batches.per_epoch)
     recorder = Recorder(task.trace, trials, [start.held for start in starts], total)
     health = torch.zeros(len(trials), device=batches.device)
+    phases = dict(zip(edges(task.phases, total), task.phases, strict=True))
+    learn: Learn
     for step in range(total + 1):
         if step % CHECK_EVERY == 0 or step == total or recorder.due(step):
             alive = _finite(health, stack)
             recorder.record(step, stack.member, alive)
             if step == total or not any(alive):
                 break
-        losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batches.at(step))
-        health.add_(losses, alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
-        update(pull(grads), step, share(step / total))
+        batch = batches.at(step)
+        span = next(((low, high) for low, high in phases if low == step), None)
+        if span:
+            learn = _learner(task, phases[span], span, stack, trials, batch, way)
+        health.add_(learn(step, batch), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
     return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(len(trials))]
+
+
+def _learner(  # noqa: PLR0917
+    task: _Task, phase: Phase, span: tuple[int, int], stack: Stack, trials: list[Any], batch: Batch, way: str
+) -> Learn:
+    """What makes one update of a phase that lasts from the first to the second number of `span`."""
+    settings, (low, high) = trials[0], span
+    values = batched_values(trials, batch["x"].device)
+    names = list(stack.params)
+    if len(task.phases) > 1:
+        names = reached(stack, settings, values, phase.loss, batch)
+    trained = {name: stack.params[name] for name in names}
+    gradients = gradients_by(way, stack.model, settings, values, phase.loss, names)
+    pull = _pull(task.penalties, trials, trained)
+    update = optimizer(settings.optimizer, list(trained.values()), values)
+    share = SCHEDULES[settings.schedule]
+
+    def learn(step: int, batch: Batch) -> Tensor:
+        losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batch)
+        update(pull(grads), step - low, share((step - low) / (high - low)))
+        return losses
+
+    return learn
+
+
+def updates(settings: Any, per_epoch: int) -> int:
+    """How many updates a trial makes of data that take `per_epoch` of them once through."""
+    return int(settings.steps or settings.epochs * per_epoch)
+
+
+def edges(phases: Sequence[Phase], total: int) -> list[tuple[int, int]]:
+    """Where each phase begins and ends, in updates; the last one ends with the run."""
+    ends = [round(total * share) for share in accumulate(phase.share for phase in phases)]
+    return list(pairwise([0, *ends[:-1], total]))
 
 
 def _finite(health: Tensor, stack: Stack) -> list[bool]:

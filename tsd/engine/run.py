@@ -46,7 +46,7 @@ def _gradient_pack(
         starts,
         trials,
         seeds,
-        study.loss,
+        study.phases(trials[0]) if hasattr(study, "phases") else study.loss,
         penalties=getattr(study, "penalties", None),
         trace=getattr(study, "trace", None),
         device=device,

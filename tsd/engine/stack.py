@@ -91,6 +91,7 @@ def placed(starts: Sequence[Start], device: torch.device, dtype: torch.dtype) ->
             params=move(start.params, True),
             buffers=move(start.buffers, True),
             train=move(start.train, True),
+            whole=move(start.whole, True),
             held=move(start.held, False),
         )
         for start in starts

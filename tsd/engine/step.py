@@ -21,7 +21,7 @@ from torch.func import grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tsd.engine import dense
-from tsd.engine.stack import trial_maker
+from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
 from tsd.models._base import DenseModel, Model, Params, View
 from tsd.models._chain import ACTIVATIONS
@@ -55,7 +55,9 @@ def choose(way: str, model: Model, reads_features: bool, device: torch.device) -
     return "loop" if device.type == "cpu" else "vmap"
 
 
-def gradients_by(way: str, model: Model, trial: Any, values: Params, loss: Loss) -> Gradients:
+def gradients_by(  # noqa: PLR0917
+    way: str, model: Model, trial: Any, values: Params, loss: Loss, names: Sequence[str]
+) -> Gradients:
     """Gradients of the summed loss of a stack, the way `way`.
 
     Args:
@@ -64,21 +66,34 @@ def gradients_by(way: str, model: Model, trial: Any, values: Params, loss: Loss)
         trial: any trial of the stack, for the Static fields, in which all agree.
         values: the Batched fields of all, each of shape (trial,); `loss` finds its own in its trial.
         loss: the loss of one network on one batch.
+        names: the parameters whose gradients are asked for.
     """
     trial_of = trial_maker(trial)
     if way == "dense" and isinstance(model, DenseModel):
         return _dense(model, trial_of, values, loss)
-    return (_loop if way == "loop" else _vmap)(model, trial_of, values, loss)
+    return (_loop if way == "loop" else _vmap)(model, trial_of, values, loss, names)
 
 
-def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
+def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) -> list[str]:
+    """The parameters that `loss` depends on, found on the first trial's batch."""
+    first = stack.member(0)
+    leaves = {name: tensor.detach().requires_grad_() for name, tensor in first.params.items()}
+    sample = {name: tensor[0] for name, tensor in batch.items()}
+    owner = trial_maker(trial)({name: value[0] for name, value in values.items()})
+    with torch.enable_grad():
+        value = loss(stack.model.forward(leaves, first.buffers, sample["x"], train=True), sample, owner)
+    slopes = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+    return [name for name, slope in zip(leaves, slopes, strict=True) if slope is not None]
+
+
+def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
     owner = trial_of(_alone(values))
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        leaves = {name: tensor.detach().requires_grad_() for name, tensor in _alone(params).items()}
+        leaves = {name: params[name][0].detach().requires_grad_() for name in names}
         sample = _alone(batch)
         with torch.enable_grad():
-            view = model.forward(leaves, _alone(buffers), sample["x"], train=True)
+            view = model.forward(_alone(params) | leaves, _alone(buffers), sample["x"], train=True)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}
@@ -87,15 +102,17 @@ def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss) -> Gradie
     return gradients
 
 
-def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
-    def one(params: Params, buffers: Params, batch: Batch, value: Params) -> tuple[Tensor, Params]:
-        view = model.forward(params, buffers, batch["x"], train=True)
+def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
+    def one(trained: Params, rest: Params, buffers: Params, batch: Batch, value: Params) -> tuple[Tensor, Params]:
+        view = model.forward({**rest, **trained}, buffers, batch["x"], train=True)
         return loss(view, batch, trial_of(value)), view.buffers
 
     many = recorded(vmap(grad_and_value(one, has_aux=True)))
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        grads, (losses, moved) = many(batch["x"].shape[1], params, buffers, batch, values)
+        trained = {name: params[name] for name in names}
+        rest = {name: tensor for name, tensor in params.items() if name not in trained}
+        grads, (losses, moved) = many(batch["x"].shape[1], trained, rest, buffers, batch, values)
         return losses, grads, moved
 
     return gradients

@@ -1,6 +1,7 @@
 """What a study file declares. A study computes one trial; the engine stacks many.
 
-A gradient study gives `start`, `loss` and `measure` (and, where it wants, `penalties` and `trace`); a simulation gives
+A gradient study gives `start`, `measure` and `loss`, or `phases` (trial → the stretches of its training, each with a
+loss), and, where it wants, `penalties` and `trace`; a simulation gives
 `simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`:
 values that make a trial last a fraction of a second, with which the conformance tests run every study.
 """
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tsd.engine.rng import Streams
-    from tsd.models._base import Model
+    from tsd.models._base import Model, View
+
+Alter = Callable[[int, "Mapping[str, Tensor]"], "dict[str, Tensor]"]
 
 
 class Study(Fields):
@@ -108,6 +111,10 @@ class Start:
         train: training data by name, each with the sample axis first. A batch takes the same rows of every entry. The
             entry "x" is the student's input. A tensor that many trials hold as the same object is never copied.
         held: what `measure` and `trace` need: test sets, the teacher.
+        whole: what goes with every batch as it is (the weights of a frozen teacher), by names that `train` has not.
+        alter: (update from 0, its batch) → the batch that is learned in its place: augmentation, noise, other inputs.
+            Gets and gives tensors with the sample axis first; draws by keyed streams, so that it depends on the update
+            alone.
     """
 
     model: Model
@@ -115,6 +122,22 @@ class Start:
     buffers: Mapping[str, Tensor]
     train: Mapping[str, Tensor]
     held: Mapping[str, Any]
+    whole: Mapping[str, Tensor] = attribute(default_factory=dict)
+    alter: Alter | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the training with a loss of its own. It starts its optimizer and its schedule afresh, and of several
+    phases each trains those parameters alone that its loss depends on.
+
+    Args:
+        share: of the run's updates, 0 to 1.
+        loss: of one student on one batch, as `loss` of a study.
+    """
+
+    share: float
+    loss: Callable[[View, Mapping[str, Tensor], Any], Tensor]
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,13 @@ def gradients(way, model, loss, shape=(INPUTS,)):
     if way != "loop":
         values = batched_values(trials, torch.device("cpu"))
         with torch.no_grad():
-            return gradients_by(way, model, trials[0], values, loss)(stack.params, stack.buffers, batch)
+            step = gradients_by(way, model, trials[0], values, loss, list(stack.params))
+            return step(stack.params, stack.buffers, batch)
     each = []
     for i, trial in enumerate(trials):
         alone = ({name: tensor[i : i + 1] for name, tensor in d.items()} for d in (stack.params, stack.buffers, batch))
-        each.append(gradients_by("loop", model, trial, batched_values([trial], torch.device("cpu")), loss)(*alone))
+        values = batched_values([trial], torch.device("cpu"))
+        each.append(gradients_by("loop", model, trial, values, loss, list(stack.params))(*alone))
     losses, grads, buffers = zip(*each, strict=True)
     return torch.cat(losses), *({k: torch.cat([d[k] for d in dicts]) for k in dicts[0]} for dicts in (grads, buffers))
 
