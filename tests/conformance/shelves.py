@@ -10,9 +10,9 @@ class MemoryShelf:
     def get(self, artefact, trial, streams):
         key = (
             artefact.name,
-            *(trial.values()[f] for f in artefact.fields),
+            *(trial.values().get(f) for f in artefact.fields),
             *(streams.seeds[s] for s in artefact.streams),
         )
         if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams)
+            self.kept[key] = artefact.make(trial, streams, self)
         return self.kept[key]

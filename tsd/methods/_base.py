@@ -1,26 +1,60 @@
-"""What a distillation method declares: its fields, its loss for one student and one teacher, and what it needs."""
+"""What a distillation method declares: its fields, its loss for one student and one teacher, and what it needs.
+
+A method file holds the formula as a pure function on tensors and a class `Method`. The study `distill` shows the method
+one batch at a time, as a `Lesson`; everything else (stacking, stages, who teaches, what is stored) is not its business.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tsd.fields import Fields
+from tsd.lazy import torch
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    from tsd.models._base import View
+    from tsd.methods._teacher import Tutor
+    from tsd.models._base import Draw, Model, Stage, View
+    from tsd.studies._base import Artefact
+
+Terms = Mapping[str, "Tensor"]
+"""Named terms of a loss, each a scalar and a mean over the batch; their sum is minimised."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the engine must provide. A method that reads logits only can be stepped with hand-written gradients."""
+    """What must be provided. A method that needs labels and logits only is stepped with hand-written gradients.
+
+    Args:
+        labels: reads the labels.
+        teacher: reads the teacher.
+        features: reads activations inside the student or the teacher.
+        images: sees training images; a data-free method does not.
+        input_gradients: differentiates with respect to the input, through student and teacher.
+        batch_statistics: the teacher normalises by the statistics of the batch, not by those it was trained with.
+        draws: makes the batch with `draw`.
+        progress: reads how far the training is.
+        rows: reads which samples the batch holds.
+    """
 
     labels: bool = True
     teacher: bool = True
     features: bool = False
+    images: bool = True
+    input_gradients: bool = False
+    batch_statistics: bool = False
+    draws: bool = False
+    progress: bool = False
+    rows: bool = False
+
+    @property
+    def live_teacher(self) -> bool:
+        """Whether the teacher must be run on every batch: what it says cannot be known beforehand."""
+        return self.input_gradients or self.batch_statistics or self.draws
 
 
 @dataclass(frozen=True)
@@ -34,14 +68,123 @@ class Taxonomy:
     schedule: str
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a network before it is trained.
+
+    Args:
+        role: what it is called in messages: "student cnn".
+        stages: its blocks from input to output, each with its feature points.
+        embedding: the feature point in front of the head.
+        shapes: the shape of one sample's activations, by feature point.
+        classes: number of outputs.
+        samples: training samples of the student.
+    """
+
+    role: str
+    stages: tuple[Stage, ...]
+    embedding: str
+    shapes: Mapping[str, tuple[int, ...]]
+    classes: int
+    samples: int
+
+
+def _unknown(name: str, x: Tensor) -> Tensor:
+    raise KeyError(name)
+
+
+def _nobody(x: Tensor) -> View:
+    raise TypeError("this method did not declare that it asks the networks again")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One batch as one student and its teacher see it.
+
+    Args:
+        student, teacher: outputs of shape (batch, class) and activations by feature point. What the teacher shows
+            carries no gradient, unless the method needs input gradients.
+        label: shape (batch,).
+        x: the inputs, shape (batch, …).
+        rows: which training samples they are, shape (batch,); with `needs.rows`.
+        progress: share of the run's updates that is done, a scalar; with `needs.progress`.
+        drawn: what `draw` added to the batch.
+        adapt: (name of an adapter, activations) → its output, through its trained weights.
+        frozen: (name of a product, activations) → its output, through weights that stay.
+        ask_student, ask_teacher: other inputs → the view of them; with `needs.input_gradients`.
+        memory: what the method carries from update to update; what it writes is there at the next one.
+    """
+
+    student: View
+    teacher: View
+    label: Tensor
+    x: Tensor | None = None
+    rows: Tensor | None = None
+    progress: Tensor | float = 0.0
+    drawn: Mapping[str, Tensor] = field(default_factory=dict)
+    adapt: Callable[[str, Tensor], Tensor] = _unknown
+    frozen: Callable[[str, Tensor], Tensor] = _unknown
+    ask_student: Callable[[Tensor], View] = _nobody
+    ask_teacher: Callable[[Tensor], View] = _nobody
+    memory: MutableMapping[str, Tensor] = field(default_factory=dict)
+
+    def hard(self) -> Tensor:
+        """Cross-entropy of the student's answers and the labels."""
+        return torch.nn.functional.cross_entropy(self.student.output, self.label)
+
+
 class Distillation(Fields):
     """Base of every method file's `Method`. `neutral` names values at which the method is plain training, `none`."""
 
     needs: ClassVar[Needs]
     taxonomy: ClassVar[Taxonomy]
     neutral: ClassVar[Mapping[str, float]] = {}
+    artefacts: ClassVar[tuple[Artefact, ...]] = ()
+    """What is trained beforehand besides the teacher. Its arrays are named "<product>.<weight>"."""
 
-    def loss(self, student: View, teacher: View, label: Tensor) -> Mapping[str, Tensor]:
-        """Named terms of the loss of one student on one batch; their sum is minimised. Each is a mean over the
-        batch."""
+    def loss(self, lesson: Lesson) -> Terms:
+        """The terms of one batch. A term that several methods of a sum name alike (`hard`) is taken from the first."""
         raise NotImplementedError
+
+    def phases(self) -> Sequence[tuple[float, Callable[[Any, Lesson], Terms]]]:
+        """Stretches of the training: the share of the updates, and the loss. Each trains what its loss depends on."""
+        return ((1.0, type(self).loss),)
+
+    def tutor(self) -> Tutor | None:
+        """Who teaches in place of the teacher that was trained on labels alone; None leaves it to that one."""
+        return None
+
+    def reads(self, student: Traits, teacher: Traits) -> Sequence[str]:
+        """The feature points of the teacher that the loss reads.
+
+        Raises:
+            UserError: the networks have no such points, or points that do not fit.
+        """
+        return ()
+
+    def adapters(self, student: Traits, teacher: Traits) -> Mapping[str, Model]:
+        """Networks that are trained along and are no part of the student."""
+        return {}
+
+    def products(self, student: Traits, teacher: Traits) -> Mapping[str, Model]:
+        """Networks whose weights the artefacts hold, by name."""
+        return {}
+
+    def memory(self, student: Traits, teacher: Traits, draw: Draw) -> Mapping[str, Tensor]:
+        """What `lesson.memory` holds at the first update."""
+        return {}
+
+    def draw(
+        self,
+        batch: Mapping[str, Tensor],
+        draws: Callable[[str], np.random.Generator],
+        frozen: Callable[[str, Tensor], Tensor],
+    ) -> dict[str, Tensor]:
+        """The batch that is learned in place of the sampled one: another "x", further entries for `lesson.drawn`.
+
+        Args:
+            batch: "x", "y" and the rest, sample axis first.
+            draws: purpose → generator of this update.
+            frozen: as in a lesson.
+        """
+        return dict(batch)

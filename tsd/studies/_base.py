@@ -50,6 +50,10 @@ class Study(Fields):
         declared = getattr(family.load(getattr(self, name)), family.singular.capitalize())
         return declared.of(self._given)
 
+    def but(self, **values: Any) -> Any:
+        """The same trial with other `values` of some fields, its own or its parts'."""
+        return type(self).of(self.values() | values)
+
     def values(self, role: Role | None = None) -> dict[str, Any]:
         """Every value of the trial and of its parts by name; with `role`, only those of fields of that role."""
         return {
@@ -185,20 +189,45 @@ class Artefact:
         name: what it is ("teacher"), the key under which `shelf` finds it.
         fields: the trial's fields that it depends on.
         streams: the random streams that it draws from.
-        make: trains it: arrays by name, and facts about it (its accuracy) by name.
+        make: trains it for (trial, streams, shelf): arrays by name, and facts about it (its accuracy) by name.
+        needs: what `make` takes from the shelf.
+        before: a trial's values → those by which the trial differs whose artefact of this kind `make` takes from the
+            shelf too (one assistant is taught by another); empty where there is none.
     """
 
     name: str
     fields: tuple[str, ...]
     streams: tuple[str, ...]
-    make: Callable[[Any, Streams], tuple[dict[str, np.ndarray], dict[str, float | int | str]]]
+    make: Callable[[Any, Streams, Shelf], Kept]
+    needs: tuple[Artefact, ...] = ()
+    before: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
+
+
+Kept = tuple[dict[str, "np.ndarray"], dict[str, float | int | str]]
+"""Arrays and facts of an artefact."""
+
+
+def artefacts(study: Any, trial: Any) -> list[Artefact]:
+    """What is trained beforehand for `trial`, in an order in which it can be; depends on its Static fields alone.
+
+    A study says it with `artefacts(trial)`, or, where all its trials agree, with the tuple `ARTEFACTS`.
+    """
+    asked = study.artefacts(trial) if hasattr(study, "artefacts") else getattr(study, "ARTEFACTS", ())
+    found: dict[str, Artefact] = {}
+
+    def add(artefact: Artefact) -> None:
+        for other in artefact.needs:
+            add(other)
+        found.setdefault(artefact.name, artefact)
+
+    for artefact in asked:
+        add(artefact)
+    return list(found.values())
 
 
 class Shelf(Protocol):
     """Where a trial finds its artefacts. One that is missing is made and kept."""
 
-    def get(
-        self, artefact: Artefact, trial: Any, streams: Streams
-    ) -> tuple[dict[str, np.ndarray], dict[str, float | int | str]]:
+    def get(self, artefact: Artefact, trial: Any, streams: Streams) -> Kept:
         """Arrays and facts of the artefact that this trial needs."""
         ...

@@ -158,7 +158,7 @@ EXAMPLE = {
 }
 
 
-def train_teacher(trial: Trial, streams: Streams) -> tuple[dict[str, np.ndarray], dict[str, float | int | str]]:
+def train_teacher(trial: Trial, streams: Streams, shelf: Shelf) -> tuple[dict[str, np.ndarray], dict[str, float | int | str]]:
     """A teacher, trained on the labels of the whole training set less the validation samples.
 
     All that it draws comes from the stream `teacher`, so trials with other data, students or noise share it.

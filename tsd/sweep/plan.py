@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from tsd.store import Store
-from tsd.studies._base import Artefact
+from tsd.studies._base import Artefact, artefacts
 from tsd.sweep import columns, pack, shelf
 from tsd.sweep.conditions import quoted
 from tsd.sweep.grid import Grid
@@ -30,12 +30,14 @@ MODES = {
 
 @dataclass(frozen=True)
 class Need:
-    """An artefact that new trials ask for: the first trial that does, as a row, and whether it is stored."""
+    """An artefact that new trials ask for: the first trial that does, as a row, and whether it is stored. Those of one
+    name are trained level by level: one of level 1 is made from one of level 0."""
 
     name: str
     key: str
     row: dict[str, Any]
     stored: bool
+    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def make(
         grid=grid,
         results=str(store),
         mode=mode,
-        needs=tuple(needs(sweep, connection, store)),
+        needs=tuple(needs(sweep, connection, store, static)),
         shapes=tuple(shapes),
         limits=limits,
         bytes_a_trial=store.bytes_a_trial() if measured else None,
@@ -167,23 +169,66 @@ def timing(store: Store, static: Sequence[str]) -> pa.Table | None:
     return store.trials([*static, "wall_s"], skip_damaged=True)
 
 
-def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store) -> list[Need]:
-    """The artefacts that the table `todo` asks for, each once, in the order in which they can be trained."""
-    study = sweep.module
-    stored = store.artefacts.keys() if getattr(study, "ARTEFACTS", ()) else set()
-    found = []
-    for artefact in getattr(study, "ARTEFACTS", ()):
-        for row in _distinct(connection, artefact):
-            key = shelf.key(shelf.recipe(sweep.study, sweep.version, artefact, row))
-            found.append(Need(artefact.name, key, row, key in stored))
+def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store, static: Sequence[str]) -> list[Need]:
+    """The artefacts that the table `todo` asks for, each once, in the order in which they can be trained.
+
+    Args:
+        static: the static columns of the trial table; of them alone it depends which artefacts a trial asks for.
+    """
+    asking = _asking(sweep.module, connection, static)
+    stored = store.artefacts.keys() if asking else set()
+    varying = pack.varying(connection, "todo", static)
+    found: dict[str, Need] = {}
+    for artefact, shapes in asking.values():
+        for row in _distinct(connection, artefact, shapes, varying):
+            for level, values in enumerate(_line(artefact, row)):
+                key = shelf.key(shelf.recipe(sweep.study, sweep.version, artefact, values))
+                found.setdefault(key, Need(artefact.name, key, values, key in stored, level))
+    order = list(asking)
+    return sorted(found.values(), key=lambda need: (order.index(need.name), need.level))
+
+
+def _asking(
+    study: Any, connection: duckdb.DuckDBPyConnection, static: Sequence[str]
+) -> dict[str, tuple[Artefact, list[int]]]:
+    """Artefacts by name, in the order in which they can be trained, each with the numbers of the shapes whose trials
+    ask for it. Leaves the shapes as the table `asked_shapes`."""
+    if not hasattr(study, "artefacts") and not hasattr(study, "ARTEFACTS"):
+        return {}
+    listed = ", ".join(quoted(name) for name in static) or "NULL"
+    shapes = connection.sql(f"SELECT DISTINCT {listed} FROM todo ORDER BY ALL").to_arrow_table()
+    numbered = shapes.append_column("shape", pa.array(range(shapes.num_rows), pa.int64()))
+    connection.register("asked_shapes", numbered)
+    found: dict[str, tuple[Artefact, list[int]]] = {}
+    for number, row in enumerate(shapes.to_pylist()):
+        trial = study.Trial.of({name: value for name, value in row.items() if value is not None})
+        for artefact in artefacts(study, trial):
+            found.setdefault(artefact.name, (artefact, []))[1].append(number)
     return found
 
 
-def _distinct(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> list[dict[str, Any]]:
-    """One whole trial for every combination of what the artefact depends on."""
+def _distinct(
+    connection: duckdb.DuckDBPyConnection, artefact: Artefact, shapes: list[int], varying: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Of the trials of `shapes`, a whole one for every combination of what the artefact depends on."""
     names = [*artefact.fields, *(f"seed_{stream}" for stream in artefact.streams)]
-    listed = ", ".join(quoted(name) for name in names)
-    return connection.sql(f"SELECT DISTINCT ON ({listed}) * FROM todo ORDER BY {listed}").to_arrow_table().to_pylist()
+    here = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE todo)").fetchall()}
+    listed = ", ".join(f"t.{quoted(name)}" for name in names if name in here)
+    match = " AND ".join(f"t.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in varying) or "true"
+    rows = connection.sql(
+        f"SELECT DISTINCT ON ({listed}) t.* FROM todo t JOIN asked_shapes s ON {match} "
+        f"WHERE list_contains($shapes, s.shape) ORDER BY {listed}",
+        params={"shapes": shapes},
+    )
+    return [dict.fromkeys(names) | row for row in rows.to_arrow_table().to_pylist()]
+
+
+def _line(artefact: Artefact, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the artefacts of this kind from the first one to that of `row`, each made from the one before."""
+    line = [row]
+    while before := artefact.before(line[0]):
+        line.insert(0, row | before)
+    return line
 
 
 def render(plan: Plan, number: Callable[[int], str]) -> str:

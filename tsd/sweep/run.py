@@ -124,8 +124,8 @@ def _prepare(asked: Asked) -> None:
 def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
     """Artefacts first, and those that others are made from before the others. Returns whether all had their turn."""
     missing = [need for need in needs if not need.stored]
-    for name in dict.fromkeys(need.name for need in missing):
-        wanted = [need for need in missing if need.name == name]
+    for name, level in dict.fromkeys((need.name, need.level) for need in missing):
+        wanted = [need for need in missing if (need.name, need.level) == (name, level)]
         tally.phase = f"training {len(wanted)} × {name}"
         if not runner.train(wanted, context, tally):
             return False

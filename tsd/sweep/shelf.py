@@ -11,13 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from tsd.engine.rng import Streams
     from tsd.store import Store
-    from tsd.studies._base import Artefact
-
-Kept = tuple[dict[str, "np.ndarray"], dict[str, Any]]
+    from tsd.studies._base import Artefact, Kept
 
 
 def recipe(study: str, version: int, artefact: Artefact, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +53,8 @@ class StoreShelf:
     def get(self, artefact: Artefact, trial: Any, streams: Streams) -> Kept:
         """Arrays and facts of the artefact that `trial` needs; trained, and kept for the others, where it is
         missing."""
-        values = {name: getattr(trial, name) for name in artefact.fields}
+        own = trial.values()
+        values = {name: own.get(name) for name in artefact.fields}
         values |= {f"seed_{stream}": streams.seeds.get(stream, 0) for stream in artefact.streams}
         made_from = recipe(self.name, self.study.VERSION, artefact, values)
         name = key(made_from)
@@ -71,6 +68,6 @@ class StoreShelf:
         return self._recent[name]
 
     def _make(self, name: str, made_from: dict[str, Any], artefact: Artefact, trial: Any, streams: Streams) -> Kept:
-        arrays, facts = artefact.make(trial, streams)
+        arrays, facts = artefact.make(trial, streams, self)
         self.store.artefacts.write(name, arrays, facts, made_from)
         return arrays, facts

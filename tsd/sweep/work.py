@@ -24,7 +24,7 @@ from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.store import Store, StoreError, schema
 from tsd.studies import STUDIES
-from tsd.studies._base import Outcome, Shelf
+from tsd.studies._base import Outcome, Shelf, artefacts
 from tsd.sweep.columns import parameters
 from tsd.sweep.shelf import StoreShelf
 
@@ -80,10 +80,11 @@ class Worker:
         """Train the artefact `name` that the trial in `row` needs, unless it is there. An error of its training is told
         by the trials that need it, each in its own row."""
         started = time.perf_counter()
-        artefact = next(a for a in self.study.ARTEFACTS if a.name == name)
+        trial = self._trial(row)
         refused = ""
         try:
-            self.shelf.get(artefact, self._trial(row), _streams(row))
+            artefact = next(a for a in artefacts(self.study, trial) if a.name == name)
+            self.shelf.get(artefact, trial, _streams(row))
         except StoreError as error:
             refused = str(error)
         except Exception:

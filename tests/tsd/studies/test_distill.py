@@ -29,9 +29,9 @@ class Shelf:
     kept: dict = field(default_factory=dict)
 
     def get(self, artefact, trial, streams):
-        key = (*(getattr(trial, f) for f in artefact.fields), *(streams.seeds.get(s, 0) for s in artefact.streams))
+        key = (*(trial.values().get(f) for f in artefact.fields), *(streams.seeds.get(s, 0) for s in artefact.streams))
         if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams)
+            self.kept[key] = artefact.make(trial, streams, self)
         return self.kept[key]
 
 
