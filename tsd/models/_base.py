@@ -13,9 +13,19 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from tsd.errors import UserError
+
 Params = Mapping[str, Tensor]
 Draw = Callable[[str], np.random.Generator]
 """Purpose → generator: a family asks for one generator per parameter, by the parameter's name."""
+
+
+class Features(dict[str, Tensor]):
+    """Activations by feature point. One that does not exist raises UserError, with those that do."""
+
+    def __missing__(self, point: str) -> Tensor:
+        known = ", ".join(f"`{name}`" for name in self) or "none"
+        raise UserError(f"The model has no feature point `{point}`; it has {known}.")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,44 @@ class Model(Protocol):
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
         """One network on one batch `x` of shape (batch, …)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One block of a network, by its feature points.
+
+    Args:
+        before: just before its last activation; has both signs.
+        after: just behind that activation.
+        end: where the block ends, after pooling: the child of the network from whose output `tail` goes on.
+    """
+
+    before: str
+    after: str
+    end: str
+
+
+class Classifier(Model, Protocol):
+    """A model that can be looked into block by block, which is what distillation asks for."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its blocks, input to output."""
+        ...
+
+    @property
+    def embedding(self) -> str:
+        """The feature point in front of the last affine layer; shape (batch, width)."""
+        ...
+
+    def tail(self, params: Params, buffers: Params, x: Tensor, *, after: int, train: bool = False) -> View:
+        """The rest of the network, from the activations `x` at the end of stage number `after`. Reads the parameters
+        and buffers named by `tail_names(after)`; its features are those of the rest."""
+        ...
+
+    def tail_names(self, after: int) -> tuple[str, ...]:
+        """Names of the parameters and buffers behind stage number `after`."""
         ...
 
 

@@ -12,7 +12,7 @@ from math import pi, sqrt
 import torch
 from torch import Tensor
 
-from tsd.models._base import Layer, View
+from tsd.models._base import Features, Layer, View
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,19 @@ ACTIVATIONS: dict[str, Activation] = {
 """relu, tanh, identity and erf(z/√2), the one whose Gaussian averages have closed forms (Saad and Solla 1995)."""
 
 
-def run_chain(layers: Sequence[Layer], activation: str, x: Tensor) -> View:
-    """One network on inputs `x` of shape (batch, …). Features: `hidden1`, `hidden2`, … after their activations."""
-    signal, features = x.flatten(1), {}
-    for number, layer in enumerate(layers, start=1):
+def run_chain(layers: Sequence[Layer], activation: str, x: Tensor, *, first: int = 1) -> View:
+    """One network on inputs `x` of shape (batch, …).
+
+    Args:
+        first: number of the first layer of `layers`, where they are the rest of a chain.
+    Features: `affine1`, `affine2`, … before and `hidden1`, `hidden2`, … after the activations of the hidden layers.
+    """
+    signal, features, last = x.flatten(1), Features(), first + len(layers) - 1
+    for number, layer in enumerate(layers, start=first):
         signal = signal @ layer.weight
         if layer.bias is not None:
             signal = signal + layer.bias
-        if number < len(layers):
+        if number < last:
+            features[f"affine{number}"] = signal
             signal = features[f"hidden{number}"] = ACTIVATIONS[activation].value(signal)
     return View(signal.squeeze(1) if signal.shape[1] == 1 else signal, features, {})

@@ -8,6 +8,7 @@ on its name and shape alone. Batch-norm statistics are buffers that go in and co
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tsd.errors import UserError
-from tsd.models._base import Draw, Params, View
+from tsd.models._base import Draw, Features, Params, Stage, View
 from tsd.models._chain import ACTIVATIONS
 
 
@@ -33,13 +34,6 @@ class Pointwise(nn.Module):
         return self.value(x)
 
 
-class Features(dict[str, Tensor]):
-    """Activations by feature point. One that does not exist raises UserError, with those that do."""
-
-    def __missing__(self, point: str) -> Tensor:
-        raise UserError(f"The model has no feature point `{point}`; it has {', '.join(f'`{name}`' for name in self)}.")
-
-
 @dataclass(frozen=True, eq=False)
 class ModuleModel:
     """The architecture of a module.
@@ -47,10 +41,14 @@ class ModuleModel:
     Args:
         module: gives the code and the first values of the buffers; its own weights are never used.
         points: submodules whose outputs are shown as features, by path.
+        stages: its blocks; the module is then an `nn.Sequential`, and every block ends with one of its children.
+        embedding: the feature point in front of the last layer.
     """
 
     module: nn.Module
     points: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
+    embedding: str = ""
 
     def init(self, draw: Draw) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Parameters within torch's default bounds for their kind of layer, and fresh buffers."""
@@ -63,21 +61,51 @@ class ModuleModel:
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
         """One pass; in training, batch norm uses the batch's statistics and the buffers that come back have moved."""
-        features = Features()
-        # Batch norm writes into the buffers it is given: it gets copies, made here so that they carry every vmap axis.
-        moved = {name: buffer.clone() for name, buffer in buffers.items()} if train else dict(buffers)
-        hooks = [self.module.get_submodule(p).register_forward_hook(_keep(features, p)) for p in self.points]
-        try:
-            self.module.train(train)
-            output = functional_call(self.module, (dict(params), moved), (_channels_last(x),), strict=True)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return View(output, features, moved)
+        return _run(self.module, self.points, (params, buffers), x, train=train)
+
+    def tail(self, params: Params, buffers: Params, x: Tensor, *, after: int, train: bool = False) -> View:
+        """The children of the module behind stage number `after`, from its activations `x`."""
+        rest, names = self._rest(after), self.tail_names(after)
+        inside = dict(rest.named_modules())
+        points = tuple(point for point in self.points if point in inside)
+        own = {name: params[name] for name in names if name in params}
+        moving = {name: buffers[name] for name in names if name in buffers}
+        view = _run(rest, points, (own, moving), x, train=train)
+        return View(view.output, view.features, {**buffers, **view.buffers})
+
+    def tail_names(self, after: int) -> tuple[str, ...]:
+        """Parameters and buffers of the children behind stage number `after`."""
+        rest = self._rest(after)
+        return tuple(name for name, _ in [*rest.named_parameters(), *rest.named_buffers()])
+
+    def _rest(self, after: int) -> nn.Sequential:
+        children = list(self.module.named_children())
+        start = [name for name, _ in children].index(self.stages[after].end) + 1
+        return nn.Sequential(OrderedDict(children[start:]))
 
 
-def from_module(build: Callable[[], nn.Module], points: Sequence[str] = ()) -> ModuleModel:
+def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params], x: Tensor, *, train: bool) -> View:
+    """One pass of `module` with `state`, its parameters and buffers."""
+    params, buffers = state
+    features = Features()
+    # Batch norm writes into the buffers it is given: it gets copies, made here so that they carry every vmap axis.
+    moved = {name: buffer.clone() for name, buffer in buffers.items()} if train else dict(buffers)
+    hooks = [module.get_submodule(point).register_forward_hook(_keep(features, point)) for point in points]
+    try:
+        module.train(train)
+        output = functional_call(module, (dict(params), moved), (_channels_last(x),), strict=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return View(output, features, moved)
+
+
+def from_module(
+    build: Callable[[], nn.Module], points: Sequence[str] = (), stages: Sequence[Stage] = (), embedding: str = ""
+) -> ModuleModel:
     """The module that `build` makes, as an architecture without weights. Global random state is left alone.
+
+    The points of `stages` and `embedding` are features too, without being named in `points`.
 
     Raises:
         UserError: a feature point is no submodule of it.
@@ -85,7 +113,9 @@ def from_module(build: Callable[[], nn.Module], points: Sequence[str] = ()) -> M
     with torch.random.fork_rng(devices=[]):
         module = build()
     modules = dict(module.named_modules())
-    for point in points:
+    named = [point for stage in stages for point in (stage.before, stage.after, stage.end)]
+    shown = tuple(dict.fromkeys([*points, *named, *([embedding] if embedding else [])]))
+    for point in shown:
         if point not in modules:
             known = ", ".join(f"`{name}`" for name in modules if name)
             raise UserError(f"There is no feature point `{point}` in this model; its submodules are {known}.")
@@ -94,7 +124,7 @@ def from_module(build: Callable[[], nn.Module], points: Sequence[str] = ()) -> M
             layer.num_batches_tracked = None  # counts batches for a momentum that is not used here
         if getattr(layer, "inplace", False):
             layer.inplace = False  # would overwrite the feature in front of it
-    return ModuleModel(module, tuple(points))
+    return ModuleModel(module, shown, tuple(stages), embedding)
 
 
 def _initial(layer: nn.Module, name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

@@ -7,10 +7,12 @@ With width 16 and 28×28 grey images it has 105,962 parameters, with width 4 it 
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 from torch import nn
 
 from tsd.errors import UserError
+from tsd.models._base import Stage
 from tsd.models._module import ModuleModel, Pointwise, from_module
 
 WIDTH, DEPTH = 16, 2
@@ -43,7 +45,9 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
             f"{input_shape}, which can be halved {halvings} times. Use a smaller depth, the model `mlp` or another "
             "data set."
         )
-    return from_module(lambda: _network(width, depth, activation, input_shape, classes), _points(depth))
+    stages = [Stage(f"norm{i}", f"act{i}", f"pool{i}") for i in range(1, depth + 1)]
+    network = partial(_network, width, depth, activation, input_shape, classes)
+    return from_module(network, _points(depth), stages, "embedding")
 
 
 def _network(width: int, depth: int, activation: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:

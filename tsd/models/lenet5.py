@@ -7,13 +7,16 @@ few-sample distillation uses it. Width scales every layer alike: 3 gives the hal
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 from torch import nn
 
 from tsd.errors import UserError
+from tsd.models._base import Stage
 from tsd.models._module import ModuleModel, Pointwise, from_module
 
 WIDTH = 6
+STAGES = (Stage("conv1", "act1", "pool1"), Stage("conv2", "act2", "pool2"), Stage("conv3", "act3", "act3"))
 POINTS = ("conv1", "act1", "pool1", "conv2", "act2", "pool2", "conv3", "act3", "hidden", "embedding")
 
 
@@ -39,7 +42,8 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
             f"has inputs of shape {input_shape}. Use the model `mlp` or `cnn`, or another data set."
         )
     padding = (32 - input_shape[1]) // 2
-    return from_module(lambda: _network(width or WIDTH, activation, input_shape[0], padding, classes), POINTS)
+    network = partial(_network, width or WIDTH, activation, input_shape[0], padding, classes)
+    return from_module(network, POINTS, STAGES, "embedding")
 
 
 def _network(width: int, activation: str, channels: int, padding: int, classes: int) -> nn.Module:

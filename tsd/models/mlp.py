@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from tsd.models._base import Draw, Layer, Params, View
+from tsd.models._base import Draw, Layer, Params, Stage, View
 from tsd.models._chain import run_chain
 
 WIDTH, DEPTH = 256, 2
@@ -40,12 +40,36 @@ class MLP:
         return params, {}
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
-        """One network on one batch; features `hidden1`, `hidden2`, … are the activations of the hidden layers."""
+        """One network on one batch; features of the hidden layers: `affine1`, `affine2`, … before and `hidden1`,
+        `hidden2`, … after their activations."""
         return run_chain(self.layers(params), self.activation, x)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One a hidden layer."""
+        hidden = range(1, len(self.widths) - 1)
+        return tuple(Stage(f"affine{number}", f"hidden{number}", f"hidden{number}") for number in hidden)
+
+    @property
+    def embedding(self) -> str:
+        """The last hidden layer."""
+        return f"hidden{len(self.widths) - 2}"
+
+    def tail(self, params: Params, buffers: Params, x: Tensor, *, after: int, train: bool = False) -> View:
+        """The layers behind hidden layer number `after` (0 is the first), from its activations `x` (batch, width)."""
+        return run_chain(self._chain(params, after + 1), self.activation, x, first=after + 2)
+
+    def tail_names(self, after: int) -> tuple[str, ...]:
+        """Parameters of the layers behind hidden layer number `after`."""
+        behind = self._names()[after + 1 :]
+        return tuple(name for name in self._shapes() if name.split(".")[0] in behind)
 
     def layers(self, params: Params) -> list[Layer]:
         """The chain, input to output."""
-        return [Layer(params[f"{at}.weight"].mT, params.get(f"{at}.bias")) for at in self._names()]
+        return self._chain(params, 0)
+
+    def _chain(self, params: Params, start: int) -> list[Layer]:
+        return [Layer(params[f"{at}.weight"].mT, params.get(f"{at}.bias")) for at in self._names()[start:]]
 
     def pullback(self, params: Params, gradients: Sequence[Layer]) -> dict[str, Tensor]:
         """Gradients of the layers → gradients of the parameters."""
