@@ -1,7 +1,7 @@
-"""One file = one kind of figure. The file's name is a verb of `python -m analysis` and the name of its function.
+"""One file = one kind of figure or table. Its name is a verb of `python -m analysis` and the name of its function.
 
-A figure file holds two functions and imports nothing heavy before they run:
-    <name>(data, *, …, ax=None) -> Axes     draws on one matplotlib axes; for notebooks
+A file holds two functions and imports nothing heavy before they run:
+    <name>(data, *, …, ax=None) -> Axes     draws on one matplotlib axes; for notebooks. A table's takes no `ax`.
     command(results, *, …, output) -> None  the verb: reads results, draws the page, writes the files
 """
 
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def names() -> list[str]:
-    """Every kind of figure, sorted."""
+    """Every kind of figure and table, sorted."""
     return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
 
 

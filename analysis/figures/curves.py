@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from analysis.rows import Rows
+    from analysis.data.rows import Rows
 
 BAND = "Bands: 95 % t interval of the mean over seeds."
 
@@ -40,10 +40,11 @@ def command(
         log_value: Logarithmic values.
     """
     asked = dict(locals())
-    from analysis import files, style
-    from analysis.load import Results
-    from analysis.provenance import Told, provenance
-    from analysis.trajectories import Trajectories
+    from analysis.data.load import Results
+    from analysis.drawing import style
+    from analysis.drawing.trajectories import Trajectories
+    from analysis.writing import files
+    from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, files.FIGURES)
     rows = Results.open(results).steps(value, where)
@@ -71,9 +72,9 @@ def curves(
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or there are more lines than an eye can follow.
     """
-    from analysis import style
-    from analysis.rows import Rows
-    from analysis.trajectories import Trajectories
+    from analysis.data.rows import Rows
+    from analysis.drawing import style
+    from analysis.drawing.trajectories import Trajectories
 
     drawn = Trajectories.of(Rows.of(data), value, by)
     if ax is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from analysis.rows import Rows
+    from analysis.data.rows import Rows
 
 
 def command(
@@ -47,10 +47,11 @@ def command(
         log_value: Logarithmic colours.
     """
     asked = dict(locals())
-    from analysis import files, style
-    from analysis.diagram import Diagram, View
-    from analysis.load import Results
-    from analysis.provenance import Told, provenance, typical_interval
+    from analysis.data.load import Results
+    from analysis.drawing import style
+    from analysis.drawing.diagram import Diagram, View
+    from analysis.writing import files
+    from analysis.writing.provenance import Told, provenance, typical_interval
 
     outputs = files.checked(output, files.FIGURES)
     rows = Results.open(results).rows_for(value, [x, y, by], where)
@@ -81,9 +82,9 @@ def phase(
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
     """
-    from analysis import style
-    from analysis.diagram import Diagram, View
-    from analysis.rows import Rows
+    from analysis.data.rows import Rows
+    from analysis.drawing import style
+    from analysis.drawing.diagram import Diagram, View
 
     view = View(x, y, value, None, log_x, log_y, log_value, threshold)
     diagram = Diagram.of(Rows.of(data), view)

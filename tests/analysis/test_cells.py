@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from analysis import load
-from analysis.cells import Totals, gather, paired, seed_means
-from analysis.load import Results
-from analysis.rows import Rows
+from analysis.data.cells import Totals, gather, paired, seed_means
+from analysis.data.load import Results
+from analysis.data.rows import Rows
 
 
 def test_means_are_those_of_pandas(plane: Path):

@@ -17,16 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from PIL import Image
 
-from analysis import figures, load, style
-from analysis.cells import gather
-from analysis.diagram import Diagram, View
+from analysis import figures, load
+from analysis.data.cells import gather
+from analysis.data.load import Results
+from analysis.drawing import style
+from analysis.drawing.diagram import Diagram, View
 from analysis.errors import AnalysisError
 from analysis.figures.curves import command as curves_command
 from analysis.figures.curves import curves
 from analysis.figures.phase import command as phase_command
 from analysis.figures.phase import phase
-from analysis.load import Results
-from analysis.stats import half_width
+from analysis.statistics.intervals import half_width
 
 PHASE = {"x": "student_width", "y": "second", "value": "test_mse", "log_y": True, "log_value": True}
 
@@ -58,7 +59,8 @@ def test_a_figure_file_has_a_verb_and_a_function_of_its_name(name):
     drawn = inspect.signature(getattr(module, name)).parameters
     asked = inspect.signature(module.command).parameters
     assert module.__doc__
-    assert drawn["ax"].default is None
+    returns = inspect.signature(getattr(module, name)).return_annotation
+    assert returns == "Table" or (returns == "Axes" and drawn["ax"].default is None)
     assert {"results", "where", "output"} <= set(asked)
     assert set(drawn) - {"data", "ax"} <= set(asked)
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from analysis.stats import Interval, Sample, bootstrap_interval, half_width, mean_interval, welch_interval
+from analysis.statistics.intervals import (
+    Interval,
+    Sample,
+    bootstrap_interval,
+    half_width,
+    mean_interval,
+    welch_interval,
+)
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(1.0, 2.0, 7), RNG.normal(0.0, 0.5, 5)

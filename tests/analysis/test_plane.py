@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.axis import Axis
-from analysis.cells import gather
+from analysis.data.cells import gather
+from analysis.data.rows import Rows
+from analysis.drawing.axis import Axis
+from analysis.drawing.plane import Plane
+from analysis.drawing.style import numbers
 from analysis.errors import AnalysisError
-from analysis.plane import Plane
-from analysis.rows import Rows
-from analysis.style import numbers
 
 numbers_lists = st.lists(st.integers(1, 10_000), min_size=1, max_size=30, unique=True).map(sorted)
 

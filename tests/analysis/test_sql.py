@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.data.load import Results
+from analysis.data.sql import publish
 from analysis.errors import AnalysisError
-from analysis.load import Results
-from analysis.sql import publish
 
 QUESTION = """
     SELECT method, count(*) AS n, max(test_accuracy) AS most

@@ -16,14 +16,14 @@ import pytest
 from scipy import stats as reference
 
 from analysis import load
-from analysis.compare import Comparison, compare, direction
+from analysis.data.load import Results
+from analysis.data.rows import Rows, Source
 from analysis.errors import AnalysisError
-from analysis.load import Results
-from analysis.provenance import provenance
-from analysis.rounding import Rounding, in_words, told
-from analysis.rows import Rows, Source
-from analysis.stats import Interval
-from analysis.tables import Table, comma_separated, latex, markdown, page, tex
+from analysis.statistics.compare import Comparison, compare, direction
+from analysis.statistics.intervals import Interval
+from analysis.writing.provenance import provenance
+from analysis.writing.rounding import Rounding, in_words, told
+from analysis.writing.tables import Table, comma_separated, latex, markdown, page, tex
 
 METHODS = ("method", "samples_per_class")
 

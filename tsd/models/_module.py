@@ -2,8 +2,9 @@
 
     model = from_module(lambda: nn.Sequential(OrderedDict(conv1=nn.Conv2d(1, 8, 3), …)), points=("conv1",))
 
-Weights are drawn as torch draws them by default, but each from its own keyed generator: the weights of one layer depend
-on its name and shape alone. Batch-norm statistics are buffers that go in and come out; the module itself never changes.
+Weights are drawn as torch draws them by default, or by another rule, but each from its own keyed generator: the weights
+of one layer depend on its name and shape alone. Batch-norm statistics are buffers that go in and come out; the module
+itself never changes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -20,6 +20,7 @@ from torch.func import functional_call
 from tsd.errors import UserError
 from tsd.models._base import Draw, Features, Params, Stage, View
 from tsd.models._chain import ACTIVATIONS
+from tsd.models._initial import Initial, torchs
 
 
 class Pointwise(nn.Module):
@@ -43,25 +44,27 @@ class ModuleModel:
         points: submodules whose outputs are shown as features, by path.
         stages: its blocks; the module is then an `nn.Sequential`, and every block ends with one of its children.
         embedding: the feature point in front of the last layer.
+        initial: how first weights are drawn.
     """
 
     module: nn.Module
     points: tuple[str, ...]
     stages: tuple[Stage, ...] = ()
     embedding: str = ""
+    initial: Initial = torchs
 
     def init(self, draw: Draw) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Parameters within torch's default bounds for their kind of layer, and fresh buffers."""
+        """Parameters, each drawn by the rule `initial` from its own generator, and fresh buffers."""
         params = {}
         for path, layer in self.module.named_modules():
             for name, shape in ((name, p.shape) for name, p in layer.named_parameters(recurse=False)):
                 full = f"{path}.{name}" if path else name
-                params[full] = torch.from_numpy(_initial(layer, name, tuple(shape), draw(full)))
+                params[full] = torch.from_numpy(self.initial(layer, name, tuple(shape), draw(full)))
         return params, {name: buffer.clone() for name, buffer in self.module.named_buffers()}
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
         """One pass; in training, batch norm uses the batch's statistics and the buffers that come back have moved."""
-        return _run(self.module, self.points, (params, buffers), x, train=train)
+        return _run(self.module, self.points, (params, buffers), _channels_last(x), train=train)
 
     def tail(self, params: Params, buffers: Params, x: Tensor, *, after: int, train: bool = False) -> View:
         """The children of the module behind stage number `after`, from its activations `x`."""
@@ -93,7 +96,7 @@ def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params],
     hooks = [module.get_submodule(point).register_forward_hook(_keep(features, point)) for point in points]
     try:
         module.train(train)
-        output = functional_call(module, (dict(params), moved), (_channels_last(x),), strict=True)
+        output = functional_call(module, (dict(params), moved), (x,), strict=True)
     finally:
         for hook in hooks:
             hook.remove()
@@ -101,7 +104,11 @@ def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params],
 
 
 def from_module(
-    build: Callable[[], nn.Module], points: Sequence[str] = (), stages: Sequence[Stage] = (), embedding: str = ""
+    build: Callable[[], nn.Module],
+    points: Sequence[str] = (),
+    stages: Sequence[Stage] = (),
+    embedding: str = "",
+    initial: Initial = torchs,
 ) -> ModuleModel:
     """The module that `build` makes, as an architecture without weights. Global random state is left alone.
 
@@ -124,19 +131,7 @@ def from_module(
             layer.num_batches_tracked = None  # counts batches for a momentum that is not used here
         if getattr(layer, "inplace", False):
             layer.inplace = False  # would overwrite the feature in front of it
-    return ModuleModel(module, shown, tuple(stages), embedding)
-
-
-def _initial(layer: nn.Module, name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """torch's defaults: U(±1/√fan_in) for weights and biases of affine layers, 1 and 0 for those of norms."""
-    if isinstance(layer, nn.Linear | nn.modules.conv._ConvNd):
-        bound = layer.weight[0].numel() ** -0.5
-        return generator.uniform(-bound, bound, shape).astype(np.float32)
-    if isinstance(layer, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm):
-        return np.full(shape, 1.0 if name == "weight" else 0.0, dtype=np.float32)
-    raise TypeError(
-        f"how to draw `{name}` of a {type(layer).__name__} is not known; add its rule to {__name__}._initial"
-    )
+    return ModuleModel(module, shown, tuple(stages), embedding, initial)
 
 
 def _keep(features: Features, point: str) -> Callable[[nn.Module, object, Tensor], None]:

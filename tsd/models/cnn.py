@@ -11,8 +11,8 @@ from functools import partial
 
 from torch import nn
 
-from tsd.errors import UserError
 from tsd.models._base import Stage
+from tsd.models._images import check_images
 from tsd.models._module import ModuleModel, Pointwise, from_module
 
 WIDTH, DEPTH = 16, 2
@@ -33,18 +33,7 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         UserError: the inputs are no images, or too small to be halved `depth` times.
     """
     width, depth = width or WIDTH, depth or DEPTH
-    if len(input_shape) != 3:
-        raise UserError(
-            "The model `cnn` reads images of shape (channel, height, width); this data set has inputs of shape "
-            f"{input_shape}. Use the model `mlp` or another data set."
-        )
-    halvings = min(input_shape[1:]).bit_length() - 1
-    if depth > halvings:
-        raise UserError(
-            f"The model `cnn` of depth {depth} halves its images {depth} times; this data set has inputs of shape "
-            f"{input_shape}, which can be halved {halvings} times. Use a smaller depth, the model `mlp` or another "
-            "data set."
-        )
+    check_images("cnn", input_shape, depth, depth)
     stages = [Stage(f"norm{i}", f"act{i}", f"pool{i}") for i in range(1, depth + 1)]
     network = partial(_network, width, depth, activation, input_shape, classes)
     return from_module(network, _points(depth), stages, "embedding")

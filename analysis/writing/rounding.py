@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.compare import Comparison, Entry
 from analysis.naming import RAISE, label
-from analysis.provenance import Provenance, Told
-from analysis.stats import Interval
-from analysis.tables import Said, Table
+from analysis.statistics.compare import Comparison, Entry
+from analysis.statistics.intervals import Interval
+from analysis.writing.provenance import Provenance, Told
+from analysis.writing.tables import Said, Table
 
 NOTHING = "–"
 NO_BOLD = "Nothing is in bold: whether more or less is better was not said."

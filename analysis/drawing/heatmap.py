@@ -13,10 +13,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis import style
+from analysis.drawing import style
+from analysis.drawing.plane import Mask, Matrix, Plane
+from analysis.drawing.ticks import label_round, label_values
 from analysis.errors import AnalysisError
-from analysis.plane import Mask, Matrix, Plane
-from analysis.ticks import label_round, label_values
 
 HATCHES: dict[str, dict[str, Any]] = {
     "no trial": {"facecolor": "white", "edgecolor": "#b5b5b5", "hatch": "/////"},

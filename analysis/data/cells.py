@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.data.rows import Rows, literal, quoted
 from analysis.errors import AnalysisError
-from analysis.rows import Rows, literal, quoted
 
 
 @dataclass(frozen=True)

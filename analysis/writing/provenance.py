@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.cells import Cells
-from analysis.rows import Source
-from analysis.stats import LEVEL, half_width
+from analysis.data.cells import Cells
+from analysis.data.rows import Source
+from analysis.statistics.intervals import LEVEL, half_width
 
 NO_INTERVAL = "No interval: one seed says nothing of the spread."
 

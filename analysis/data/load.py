@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from analysis.data.rows import Rows, Source, quoted
+from analysis.data.where import chosen, count
 from analysis.errors import AnalysisError, unknown
-from analysis.rows import Rows, Source, quoted
-from analysis.where import chosen, count
 
 if TYPE_CHECKING:
     import pandas as pd

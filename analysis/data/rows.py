@@ -65,7 +65,7 @@ class Rows:
 
     @classmethod
     def of(cls, data: Rows | pd.DataFrame | duckdb.DuckDBPyRelation) -> Rows:
-        """`data` as rows. What `analysis.load` knew of a DataFrame's columns is still known."""
+        """`data` as rows. What `analysis.data.load` knew of a DataFrame's columns is still known."""
         if isinstance(data, Rows):
             return data
         if isinstance(data, duckdb.DuckDBPyRelation):

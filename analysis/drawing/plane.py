@@ -10,7 +10,7 @@ import pandas as pd
 from contourpy import contour_generator
 from numpy.typing import NDArray
 
-from analysis.axis import Axis
+from analysis.drawing.axis import Axis
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]

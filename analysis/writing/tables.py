@@ -18,11 +18,11 @@ from string import Template
 
 import numpy as np
 
-from analysis import files
-from analysis.compare import Comparison
+from analysis.data.rows import Source
 from analysis.naming import LOWERED, RAISED
-from analysis.rows import Source
-from analysis.stats import LEVEL, Interval
+from analysis.statistics.compare import Comparison
+from analysis.statistics.intervals import LEVEL, Interval
+from analysis.writing import files
 
 TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -93,6 +93,9 @@ class Table:
     lines: list[tuple[str, list[Said]]]
     notes: str
     facts: str
+
+    def _repr_html_(self) -> str:
+        return page(self)
 
 
 def publish(comparison: Comparison, table: Table, source: Source, paths: Sequence[Path]) -> None:

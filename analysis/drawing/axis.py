@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.cells import Cells
+from analysis.data.cells import Cells
+from analysis.drawing.style import label, numbers, plain
 from analysis.errors import AnalysisError
-from analysis.style import label, numbers, plain
 
 LONGEST_NAME = 24
 

@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.provenance import Provenance
+    from analysis.writing.provenance import Provenance
 
 FIGURES = (".png", ".pdf")
 TABLES = (".md", ".csv", ".tex", ".html")
@@ -50,7 +50,7 @@ def written(path: Path) -> Iterator[Path]:
 
 def publish(figure: Figure, provenance: Provenance, paths: Sequence[Path]) -> None:
     """Put the footer under a figure and write it. The same figure makes the same bytes."""
-    from analysis.style import footer
+    from analysis.drawing.style import footer
 
     footer(figure, provenance.text())
     for path in paths:

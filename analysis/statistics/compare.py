@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.cells import Cells, gather, paired, seed_means
+from analysis.data.cells import Cells, gather, paired, seed_means
+from analysis.data.rows import Rows
 from analysis.errors import unknown
-from analysis.rows import Rows
-from analysis.stats import Interval, Sample, bootstrap_interval, mean_interval, welch_interval
+from analysis.statistics.intervals import Interval, Sample, bootstrap_interval, mean_interval, welch_interval
 
 BETTER = {
     "max": {"accuracy", "agreement", "auroc", "auc", "overlap", "fidelity", "similarity"},

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from analysis.data.load import Results
 from analysis.errors import AnalysisError, unknown
-from analysis.files import written
-from analysis.load import Results
+from analysis.writing.files import written
 
 SHOWN = 50
 """Rows that a terminal gets."""

@@ -12,13 +12,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis import style
-from analysis.axis import Axis
-from analysis.cells import Cells, gather
+from analysis.data.cells import Cells, gather
+from analysis.data.rows import Rows
+from analysis.drawing import style
+from analysis.drawing.axis import Axis
+from analysis.drawing.ticks import Side, label_round
 from analysis.errors import AnalysisError
-from analysis.rows import Rows
-from analysis.stats import half_width
-from analysis.ticks import Side, label_round
+from analysis.statistics.intervals import half_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,8 +14,8 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from analysis.axis import Axis
-from analysis.style import SMALL, numbers, points, text_width
+from analysis.drawing.axis import Axis
+from analysis.drawing.style import SMALL, numbers, points, text_width
 
 MOST_LABELLED = 12
 GAP = 4.0

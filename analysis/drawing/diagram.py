@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from analysis import heatmap, style
-from analysis.axis import Axis
-from analysis.cells import Cells, gather
+from analysis.data.cells import Cells, gather
+from analysis.data.rows import Rows
+from analysis.drawing import heatmap, style
+from analysis.drawing.axis import Axis
+from analysis.drawing.plane import Plane
 from analysis.errors import AnalysisError
-from analysis.plane import Plane
-from analysis.rows import Rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

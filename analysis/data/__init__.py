@@ -1,0 +1,1 @@
+"""From a results folder to rows and cells: everything that reads."""

@@ -1,0 +1,1 @@
+"""From numbers to marks on axes: scales, colours, ticks, panels, in one look."""

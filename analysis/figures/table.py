@@ -1,0 +1,79 @@
+"""Table: a value by rows and columns, mean and interval over seeds, the best of each column and its ties in bold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from analysis.options import MaybeOutput, Where
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.data.rows import Rows
+    from analysis.writing.tables import Table
+
+
+def command(
+    results: str,
+    *,
+    rows: str,
+    columns: str | None = None,
+    value: str,
+    where: Where = None,
+    best: Literal["max", "min"] | None = None,
+    reference: str | None = None,
+    interval: Literal["t", "bootstrap"] = "t",
+    output: MaybeOutput = None,
+) -> None:
+    """Table: a value by rows and columns, mean and interval over seeds, the best of each column and its ties in bold.
+
+    Args:
+        results: Folder or URI of a sweep's results.
+        rows: Column with a row for each of its values, such as method.
+        columns: Column with a column for each of its values.
+        value: Metric that is compared.
+        best: Whether more or less is better; the metric's name says it where this does not.
+        reference: Row that the others' differences are told to, such as none.
+        interval: Interval of a mean: Student's t, or the bootstrap.
+    """
+    asked = dict(locals())
+    from analysis.data.load import Results
+    from analysis.statistics.compare import compare
+    from analysis.writing import files, tables
+    from analysis.writing.provenance import provenance
+    from analysis.writing.rounding import in_words, told
+
+    outputs = files.checked(output or [], files.TABLES)
+    chosen = Results.open(results).rows_for(value, [rows, columns], where)
+    found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
+    origin = provenance(told(found, asked), found.cells, chosen.source)
+    tables.publish(found, in_words(found, origin), chosen.source, outputs)
+
+
+def table(
+    data: Rows | pd.DataFrame,
+    *,
+    rows: str,
+    columns: str | None = None,
+    value: str,
+    best: str | None = None,
+    reference: str | None = None,
+    interval: str = "t",
+) -> Table:
+    """The table of `data`; a notebook shows it, and `analysis.writing.tables` writes it.
+
+    Args:
+        data: what `analysis.load` gives: a row for each trial.
+        rows, columns, value, best, reference, interval: as in the verb `table`.
+    Raises:
+        AnalysisError: a column is unknown, or the value is not a number.
+    """
+    asked = {name: given for name, given in locals().items() if name != "data"}
+    from analysis.data.rows import Rows
+    from analysis.statistics.compare import compare
+    from analysis.writing.provenance import provenance
+    from analysis.writing.rounding import in_words, told
+
+    chosen = Rows.of(data)
+    found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
+    return in_words(found, provenance(told(found, asked), found.cells, chosen.source))

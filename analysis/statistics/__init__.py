@@ -1,0 +1,1 @@
+"""From cells to numbers: means, intervals, comparisons, laws. Nothing here draws."""
