@@ -61,4 +61,6 @@ def _outcome(study: ModuleType, fitted: Fit, start: Start, trial: Any) -> Outcom
     if fitted.diverged:
         return Outcome("diverged", Measured({}, fitted.curves), way=fitted.way)
     measured = study.measure(fitted.fitted, start.held, trial)
-    return Outcome("done", Measured(measured.metrics, [*fitted.curves, *measured.curves]), way=fitted.way)
+    concluded = study.conclude(fitted.curves) if hasattr(study, "conclude") else {}
+    metrics = {**measured.metrics, **concluded}
+    return Outcome("done", Measured(metrics, [*fitted.curves, *measured.curves]), way=fitted.way)

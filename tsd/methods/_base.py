@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tsd.fields import Fields
 from tsd.lazy import torch
+from tsd.studies._base import Artefact
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from tsd.methods._teacher import Tutor
     from tsd.models._base import Draw, Model, Stage, View
-    from tsd.studies._base import Artefact
 
 Terms = Mapping[str, "Tensor"]
 """Named terms of a loss, each a scalar and a mean over the batch; their sum is minimised."""
@@ -54,7 +54,7 @@ class Needs:
     @property
     def live_teacher(self) -> bool:
         """Whether the teacher must be run on every batch: what it says cannot be known beforehand."""
-        return self.input_gradients or self.batch_statistics or self.draws
+        return self.batch_statistics or self.draws
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ class Traits:
         embedding: the feature point in front of the head.
         shapes: the shape of one sample's activations, by feature point.
         classes: number of outputs.
-        samples: training samples of the student.
     """
 
     role: str
@@ -86,7 +85,6 @@ class Traits:
     embedding: str
     shapes: Mapping[str, tuple[int, ...]]
     classes: int
-    samples: int
 
 
 def _unknown(name: str, x: Tensor) -> Tensor:
@@ -113,12 +111,13 @@ class Lesson:
         frozen: (name of a product, activations) → its output, through weights that stay.
         ask_student, ask_teacher: other inputs → the view of them; with `needs.input_gradients`.
         memory: what the method carries from update to update; what it writes is there at the next one.
+        networks: what is known of student and teacher.
     """
 
     student: View
     teacher: View
     label: Tensor
-    x: Tensor | None = None
+    x: Tensor
     rows: Tensor | None = None
     progress: Tensor | float = 0.0
     drawn: Mapping[str, Tensor] = field(default_factory=dict)
@@ -127,6 +126,7 @@ class Lesson:
     ask_student: Callable[[Tensor], View] = _nobody
     ask_teacher: Callable[[Tensor], View] = _nobody
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
+    networks: tuple[Traits, ...] = ()
 
     def hard(self) -> Tensor:
         """Cross-entropy of the student's answers and the labels."""
@@ -138,7 +138,7 @@ class Distillation(Fields):
 
     needs: ClassVar[Needs]
     taxonomy: ClassVar[Taxonomy]
-    neutral: ClassVar[Mapping[str, float]] = {}
+    neutral: ClassVar[Mapping[str, float | str]] = {}
     artefacts: ClassVar[tuple[Artefact, ...]] = ()
     """What is trained beforehand besides the teacher. Its arrays are named "<product>.<weight>"."""
 
@@ -170,8 +170,8 @@ class Distillation(Fields):
         """Networks whose weights the artefacts hold, by name."""
         return {}
 
-    def memory(self, student: Traits, teacher: Traits, draw: Draw) -> Mapping[str, Tensor]:
-        """What `lesson.memory` holds at the first update."""
+    def memory(self, student: Traits, teacher: Traits, samples: int, draw: Draw) -> Mapping[str, Tensor]:
+        """What `lesson.memory` holds at the first update. The student is trained on `samples` samples."""
         return {}
 
     def draw(

@@ -6,22 +6,23 @@ comes from the stream `teacher`, so trials with other data, students or noise sh
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tsd import data, models
+from tsd import data
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.lazy import torch
+from tsd.models import MODELS
 from tsd.studies._base import Artefact, Fitted, GradientStudy, Kept, Start
 from tsd.studies._classify import accuracy, predict
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
-    from tsd.models._base import Model, View
+    from tsd.models._base import Classifier, Model, View
     from tsd.studies._base import Shelf
 
 Loss = Callable[["View", Mapping[str, "Tensor"], Any], "Tensor"]
@@ -42,20 +43,11 @@ class Tutor:
 
 @dataclass(frozen=True)
 class Taught:
-    """A trained network that teaches: the architecture, all its weights, its answers and facts about it."""
+    """A trained network that teaches, its logits on the training and the test set, and facts about it."""
 
-    model: Model
-    weights: Mapping[str, Tensor]
+    network: Fitted
     logits: Mapping[str, Tensor]
     facts: Mapping[str, Any]
-
-    def view(self, x: Tensor) -> View:
-        """What it shows of inputs of shape (batch, …), in evaluation mode."""
-        return self.model.forward(self.weights, {}, x)
-
-    def fitted(self) -> Fitted:
-        """The same as a trained student."""
-        return Fitted(self.model, self.weights, {})
 
 
 def images(trial: Any, streams: Streams) -> tuple[data.Images, Tensor, Tensor]:
@@ -65,10 +57,15 @@ def images(trial: Any, streams: Streams) -> tuple[data.Images, Tensor, Tensor]:
     return data.hold_out(data.load(trial.dataset, drawn), trial.validation_per_class)
 
 
-def network(size: tuple[str, int, int], trial: Any, shape: tuple[int, ...], classes: int) -> Model:
-    """The architecture of a (family, width, depth) for inputs of `shape`."""
+def network(size: tuple[str, int, int], activation: str, shape: tuple[int, ...], classes: int) -> Classifier:
+    """The architecture of a (family, width, depth) for inputs of `shape`.
+
+    Raises:
+        UserError: it cannot be built for such inputs.
+    """
     family, width, depth = size
-    return models.load(family).build(width, depth, trial.activation, shape, classes)
+    built: Classifier = MODELS.load(family).build(width, depth, activation, shape, classes)
+    return built
 
 
 def taught(tutor: Tutor, trial: Any, streams: Streams, shelf: Shelf) -> Taught:
@@ -86,8 +83,15 @@ def taught(tutor: Tutor, trial: Any, streams: Streams, shelf: Shelf) -> Taught:
         )
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     logits = {part: tensors.pop(f"logits.{part}") for part in ("train", "test")}
-    model = network(tutor.network(trial), trial, at_hand.input_shape, at_hand.classes)
-    return Taught(model, tensors, logits, facts)
+    model = network(tutor.network(trial), trial.activation, at_hand.input_shape, at_hand.classes)
+    return Taught(fitted_from(model, tensors), logits, facts)
+
+
+def fitted_from(model: Model, tensors: Mapping[str, Tensor]) -> Fitted:
+    """A trained network from all its tensors by name."""
+    groups = model.init(lambda name: Streams({}).generator("init", name))
+    params, buffers = ({name: tensors[name] for name in group} for group in groups)
+    return Fitted(model, params, buffers)
 
 
 def train_network(
@@ -98,7 +102,7 @@ def train_network(
     *,
     beside: Mapping[str, Tensor] | None = None,
     keep: Callable[[Model], Model] = lambda model: model,
-    purpose: str = "teacher",
+    who: str = "teacher",
 ) -> Kept:
     """Train a network on the whole training set less the validation samples, with the teacher's recipe.
 
@@ -107,7 +111,7 @@ def train_network(
         loss: of one batch with "x", "y" and what is `beside`.
         beside: further entries of the training set, sample axis first.
         keep: what was trained → the network that is kept, whose weights it has under the same names.
-        purpose: names the draws.
+        who: what it is called in messages, and in its draws.
     Raises:
         UserError: training diverged.
     """
@@ -116,15 +120,19 @@ def train_network(
     at_hand, _, _ = images(trial, streams)
     own = Streams(dict.fromkeys(STREAMS, streams.seeds.get("teacher", 0)))
     model = build(at_hand)
-    params, buffers = model.init(functools.partial(own.generator, purpose))
+
+    def draw(name: str) -> np.random.Generator:
+        return own.generator("teacher", name if who == "teacher" else f"{who}.{name}")
+
+    params, buffers = model.init(draw)
     train = {"x": at_hand.x_train, "y": at_hand.y_train, **(beside or {})}
     start = Start(model, params, buffers, train, {}, alter=augmented(trial.teacher_augment, own))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     [run] = fit([start], [recipe(trial)], [own], loss, device=device)
     if run.diverged:
-        raise UserError(f"The {purpose} diverged with teacher_lr {trial.teacher_lr:g}; give it a smaller one.")
+        raise UserError(f"The {who} diverged with teacher_lr {trial.teacher_lr:g}; give it a smaller one.")
     kept = keep(model)
-    names = [set(part) for part in kept.init(functools.partial(own.generator, purpose))]
+    names = [set(part) for part in kept.init(draw)]
     fitted = Fitted(
         kept,
         {name: value for name, value in run.fitted.params.items() if name in names[0]},
@@ -162,10 +170,8 @@ def augmented(kind: str, streams: Streams) -> Callable[[int, Mapping[str, Tensor
     """What alters the batches where inputs are augmented; None where they are not."""
     if kind == "none":
         return None
-    from tsd.data.augment import augment
-
     def alter(step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {**batch, "x": augment(batch["x"], kind, streams.generator("data", "augment", step=step))}
+        return {**batch, "x": data.augment(batch["x"], kind, streams.generator("data", "augment", step=step))}
 
     return alter
 
@@ -184,7 +190,7 @@ def _train_teacher(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     """A network trained on the labels alone."""
 
     def build(at_hand: data.Images) -> Model:
-        return network(network_of(trial), trial, at_hand.input_shape, at_hand.classes)
+        return network(network_of(trial), trial.activation, at_hand.input_shape, at_hand.classes)
 
     return train_network(trial, streams, build, label_loss)
 

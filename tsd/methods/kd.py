@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tsd.fields import Batched, field
 from tsd.lazy import torch
-from tsd.methods._base import Distillation, Needs, Taxonomy
+from tsd.methods._base import Distillation, Lesson, Needs, Taxonomy, Terms
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from tsd.models._base import View
 
 
 class Method(Distillation):
@@ -28,11 +26,11 @@ class Method(Distillation):
     taxonomy = Taxonomy(teacher="pretrained", passes="logits", where="output", data="training set", schedule="offline")
     neutral: ClassVar = {"soft_weight": 0.0}
 
-    def loss(self, student: View, teacher: View, label: Tensor) -> dict[str, Tensor]:
+    def loss(self, lesson: Lesson) -> Terms:
         """The terms `soft` and `hard`."""
         return {
-            "soft": self.soft_weight * soft_loss(student.output, teacher.output, self.temperature),
-            "hard": (1 - self.soft_weight) * torch.nn.functional.cross_entropy(student.output, label),
+            "soft": self.soft_weight * soft_loss(lesson.student.output, lesson.teacher.output, self.temperature),
+            "hard": (1 - self.soft_weight) * lesson.hard(),
         }
 
 

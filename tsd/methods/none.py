@@ -5,15 +5,7 @@ L = CE(z_s, y).   The baseline in Hinton, Vinyals, Dean 2015, arXiv:1503.02531, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tsd.lazy import torch
-from tsd.methods._base import Distillation, Needs, Taxonomy
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from tsd.models._base import View
+from tsd.methods._base import Distillation, Lesson, Needs, Taxonomy, Terms
 
 
 class Method(Distillation):
@@ -22,6 +14,6 @@ class Method(Distillation):
     needs = Needs(teacher=False)
     taxonomy = Taxonomy(teacher="none", passes="nothing", where="nowhere", data="training set", schedule="offline")
 
-    def loss(self, student: View, teacher: View, label: Tensor) -> dict[str, Tensor]:
+    def loss(self, lesson: Lesson) -> Terms:
         """The term `hard`."""
-        return {"hard": torch.nn.functional.cross_entropy(student.output, label)}
+        return {"hard": lesson.hard()}

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
-
-import numpy as np
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tsd.errors import UserError
 
-Params = Mapping[str, Tensor]
-Draw = Callable[[str], np.random.Generator]
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+Params = Mapping[str, "Tensor"]
+Draw = Callable[[str], "np.random.Generator"]
 """Purpose → generator: a family asks for one generator per parameter, by the parameter's name."""
 
 
-class Features(dict[str, Tensor]):
+class Features(dict[str, "Tensor"]):
     """Activations by feature point. One that does not exist raises UserError, with those that do."""
 
     def __missing__(self, point: str) -> Tensor:

@@ -1,7 +1,7 @@
 """What a study file declares. A study computes one trial; the engine stacks many.
 
 A gradient study gives `start`, `measure` and `loss`, or `phases` (trial → the stretches of its training, each with a
-loss), and, where it wants, `penalties` and `trace`; a simulation gives
+loss), and, where it wants, `penalties`, `trace` and `conclude` (curves → further metrics); a simulation gives
 `simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`:
 values that make a trial last a fraction of a second, with which the conformance tests run every study.
 """

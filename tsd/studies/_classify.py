@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsd.lazy import torch
@@ -17,14 +18,26 @@ CHUNK = 200
 BINS = 15
 
 
-def predict(student: Fitted, x: Tensor) -> Tensor:
-    """Logits of `student` in evaluation mode, shape (sample, class)."""
+def predict(student: Fitted, x: Tensor, *, batch_statistics: bool = False) -> Tensor:
+    """Logits of `student` in evaluation mode, shape (sample, class); with `batch_statistics`, batch norm uses those of
+    each 200 samples instead of those it was trained with."""
     kind = next(iter(student.params.values()))
     with torch.no_grad():
         parts = [
-            student.model.forward(student.params, student.buffers, chunk.to(kind)).output for chunk in x.split(CHUNK)
+            student.model.forward(student.params, student.buffers, chunk.to(kind), train=batch_statistics).output
+            for chunk in x.split(CHUNK)
         ]
     return torch.cat(parts)
+
+
+def recalibrated(student: Fitted, x: Tensor) -> Fitted:
+    """The student with the statistics of batch norm gathered anew on the inputs `x`: one pass, no labels, no step."""
+    kind = next(iter(student.params.values()))
+    buffers = student.buffers
+    with torch.no_grad():
+        for chunk in x.split(CHUNK):
+            buffers = student.model.forward(student.params, buffers, chunk.to(kind), train=True).buffers
+    return replace(student, buffers=buffers)
 
 
 def accuracy(logits: Tensor, label: Tensor) -> float:

@@ -227,7 +227,7 @@ def _line(artefact: Artefact, row: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the artefacts of this kind from the first one to that of `row`, each made from the one before."""
     line = [row]
     while before := artefact.before(line[0]):
-        line.insert(0, row | before)
+        line.insert(0, {**row, **before})
     return line
 
 

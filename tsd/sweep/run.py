@@ -6,7 +6,6 @@ difference again.
 
 from __future__ import annotations
 
-import inspect
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from tsd.store import EventLog, StoreError, provenance
-from tsd.sweep import pack, plan
+from tsd.sweep import columns, pack, plan
 from tsd.sweep.asked import Asked
 from tsd.sweep.conditions import quoted
 from tsd.sweep.pack import Wave
@@ -110,15 +109,14 @@ def _beside(asked: Asked, console: Console) -> None:
 
 
 def _prepare(asked: Asked) -> None:
-    """Let the study fetch what its trials will need (data sets), so that a mistake is told before anything starts.
-
-    The parameters of a study's `prepare` are names of fields; it is called once for each combination of their values.
-    """
+    """Let the study fetch what its trials will need (data sets) and judge their networks, so that a mistake is told
+    before anything starts. Its `prepare` sees one trial for each combination of Static values."""
     study: Any = asked.sweep.module
     if hasattr(study, "prepare"):
-        listed = ", ".join(quoted(name) for name in inspect.signature(study.prepare).parameters)
-        for row in asked.connection.execute(f"SELECT DISTINCT {listed} FROM todo ORDER BY ALL").fetchall():
-            study.prepare(*row)
+        static = [quoted(name) for name in columns.static(asked.sweep.fields) if name in asked.grid.columns]
+        rows = asked.connection.sql(f"SELECT DISTINCT {', '.join(static)} FROM todo ORDER BY ALL").to_arrow_table()
+        for row in rows.to_pylist():
+            study.prepare(study.Trial.of({name: value for name, value in row.items() if value is not None}))
 
 
 def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> bool:

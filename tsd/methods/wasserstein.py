@@ -1,0 +1,90 @@
+"""Few samples: the worst case over a Wasserstein ball around them, bounded by the gradient with respect to the input.
+
+L = mean_i ℓ_i + ε mean_i ‖∂ℓ_i/∂x_i‖₂,  ℓ = the distillation loss of one sample.   Kong, Guo, You, Xu, AAAI 2020.
+The loss depends on the input through both networks, so the gradient goes through both; `teacher_input_grad: false` is
+the form that leaves the teacher's part out. ε = 0 is Hinton distillation, by the same operations.
+Formula: `penalised_loss`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from tsd.fields import Batched, Static, field
+from tsd.lazy import torch
+from tsd.methods import kd
+from tsd.methods._base import Lesson, Needs, Taxonomy, Terms
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Method(kd.Method):
+    """Softened answers that also hold in the neighbourhood of the samples."""
+
+    epsilon: Batched[float] = field(0.1, ge=0, doc="Radius of the Wasserstein ball, in units of the inputs.")
+    teacher_input_grad: Static[bool] = field(True, doc="Whether the input's gradient goes through the teacher too.")
+
+    needs = Needs(input_gradients=True)
+    taxonomy = Taxonomy(
+        teacher="pretrained", passes="logits and their slopes", where="output", data="few samples", schedule="joint"
+    )
+    neutral: ClassVar = {"soft_weight": 0.0}
+
+    def loss(self, lesson: Lesson) -> Terms:
+        """The terms `hard` and `soft`, and `slope`, that of the soft term."""
+        _, slope = penalised_terms(
+            lambda x: lesson.ask_student(x).output,
+            lambda x: lesson.ask_teacher(x).output,
+            lesson.x,
+            lambda own, other: kd.soft_loss(own, other, self.temperature),
+            teacher_input_grad=self.teacher_input_grad,
+        )
+        return {**super().loss(lesson), "slope": self.epsilon * self.soft_weight * slope}
+
+
+def penalised_loss(  # noqa: PLR0917 (the order in which the formula names them)
+    student: Callable[[Tensor], Tensor],
+    teacher: Callable[[Tensor], Tensor],
+    x: Tensor,
+    epsilon: float | Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    teacher_input_grad: bool = True,
+) -> Tensor:
+    """mean ℓ + ε · mean ‖∂ℓ/∂x‖₂, differentiable with respect to whatever `student` depends on.
+
+    Args:
+        student, teacher: inputs of shape (batch, …) → outputs.
+        x: the inputs.
+        epsilon: ε ≥ 0.
+        loss: (student's outputs, teacher's outputs) → ℓ of every sample, shape (batch,), or their mean, a scalar.
+        teacher_input_grad: whether the gradient goes through the teacher.
+    """
+    mean, slope = penalised_terms(student, teacher, x, loss, teacher_input_grad=teacher_input_grad)
+    return mean + epsilon * slope
+
+
+def penalised_terms(
+    student: Callable[[Tensor], Tensor],
+    teacher: Callable[[Tensor], Tensor],
+    x: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    teacher_input_grad: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """mean ℓ and mean ‖∂ℓ/∂x‖₂, as `penalised_loss` adds them."""
+
+    def total(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        answers = teacher(inputs if teacher_input_grad else x)
+        each = loss(student(inputs), answers)
+        value = each.sum() if each.ndim else each * len(inputs)
+        return value, value
+
+    slopes, value = torch.func.grad(total, has_aux=True)(x)
+    norms = (slopes.square().flatten(1).sum(1) + TINY).sqrt()
+    return value / len(x), norms.mean()
+
+
+TINY = 1e-12
+"""Keeps the square root's slope finite where a sample's gradient vanishes."""
