@@ -17,3 +17,10 @@ MaybeOutput = Annotated[
 ]
 Width = Annotated[Literal["one", "two"] | None, Parameter(help="Columns of the paper that the figure spans.")]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Theory = Annotated[
+    list[str] | None,
+    Parameter(
+        negative=(),
+        help="Metric that predicts the value, drawn as a line; again for more. Rows of kind theory come first.",
+    ),
+]

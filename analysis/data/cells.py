@@ -88,14 +88,15 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     rows.require_number(value)
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
-    pooled, keys = _pooled(rows, placed), _list(axes)
+    pooled, keys = _pooled(rows, placed), "".join(f"{quoted(a)}, " for a in axes)
     rows = rows.held([*axes, value, *rows.seeds(), *pooled, "state", *(["trial_id"] if rows.step else [])])
     means = rows.sql(
-        f"SELECT {keys}, count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
-        f"FROM ({_repetitions(rows, axes, value, pooled)}) GROUP BY {keys}"
+        f"SELECT {keys}count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
+        f"FROM ({_repetitions(rows, axes, value, pooled)}) {_grouped(axes)}"
     )
-    frame = _join(means, _states(rows, placed), placed).sort_values(list(axes), ignore_index=True)
-    return Cells(frame, tuple(axes), value, rows, _totals(rows, placed, value), pooled, _streams(rows))
+    frame = _join(means, _states(rows, placed), placed)
+    frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
+    return Cells(frame, tuple(axes), value, rows, totals(rows, placed, value), pooled, _streams(rows))
 
 
 def seed_means(cells: Cells) -> pd.DataFrame:
@@ -114,6 +115,18 @@ def paired(cells: Cells, target: object) -> pd.DataFrame:
         f"JOIN (SELECT {each}, _v FROM repetitions WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
         f"GROUP BY {keys}"
     )
+
+
+def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
+    """How many trials there are, and what is lost of them to a mean of `value` over places of `axes`."""
+    each = "DISTINCT trial_id" if rows.step else "*"
+    found = rows.sql(
+        f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
+        f"count({each}) FILTER (state = 'failed') AS failed, "
+        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(value)}, false)) AS valueless, "
+        f"count({each}) FILTER (NOT ({_applies(axes)})) AS placeless FROM rows"
+    )
+    return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
 
 
 def _list(names: Sequence[str]) -> str:
@@ -157,17 +170,6 @@ def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFr
     frame = means.merge(states, on=on, how="outer") if on else means.merge(states, how="cross")
     counts = ["_n", "_trials", "_diverged", "_failed"]
     return frame.assign(**frame[counts].fillna(0).astype("int64"))
-
-
-def _totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
-    each = "DISTINCT trial_id" if rows.step else "*"
-    found = rows.sql(
-        f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
-        f"count({each}) FILTER (state = 'failed') AS failed, "
-        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(value)}, false)) AS valueless, "
-        f"count({each}) FILTER (NOT ({_applies(axes)})) AS placeless FROM rows"
-    )
-    return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
 
 
 def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from analysis.data.rows import Rows, Source, quoted
+from analysis.data.rows import Rows, Source, literal, quoted
 from analysis.data.where import chosen, count
 from analysis.errors import AnalysisError, unknown
 
@@ -41,12 +41,16 @@ def load(path: str | Path, where: str | None = None, curve: str | None = None) -
 
 @dataclass(frozen=True)
 class Results:
-    """An open results folder. `connection` has the views `trials` and `curves` and can reach no other file."""
+    """An open results folder. `connection` has the views `trials` and `curves` and can reach no other file.
+
+    Rows are of one `kind`: "experiment", or "theory" for those that a study predicts.
+    """
 
     path: str
     connection: duckdb.DuckDBPyConnection
     fields: Mapping[str, Mapping[str, str]]
     sweep: Mapping[str, Any]
+    kind: str = "experiment"
 
     @classmethod
     def open(cls, path: str | Path) -> Results:
@@ -70,8 +74,8 @@ class Results:
         return self.fields.get(curve, {}).get("step") or "step"
 
     def rows(self, where: str | None = None) -> Rows:
-        """One row for each experiment, not theory, that fulfils `where`."""
-        trials = self.connection.sql("SELECT * FROM trials WHERE kind = 'experiment'")
+        """One row for each trial of this kind that fulfils `where`."""
+        trials = self._trials()
         if not count(trials):
             raise AnalysisError(
                 f"{self.path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
@@ -108,6 +112,31 @@ class Results:
             raise AnalysisError(f"`{value}` is a curve: a value for each `{step}`.\nMake `{step}` one of the axes.")
         metrics = [n for n, known in self.fields.items() if known.get("role") == "metric" and n in columns]
         raise unknown("metric or curve", value, {*metrics, *curves}, self.path)
+
+    def values_of(self, value: str, axes: Sequence[str | None], where: str | None = None) -> Rows:
+        """The rows that hold `value`: trials where it is one of their columns, else all steps of its curve."""
+        if value in self.connection.table("trials").columns:
+            return self.rows(where)
+        step = self.step_name(value) if value in self.curves() else None
+        return self.rows_for(value, [*axes, step], where)
+
+    def theory(self, name: str, axes: Sequence[str | None], where: str | None = None) -> Rows:
+        """The rows that hold the prediction `name`: those of kind theory where any does, else the experiments.
+
+        Raises AnalysisError as `rows_for` does.
+        """
+        predicted = replace(self, kind="theory")
+        found = predicted._trials() if where is None else predicted._trials().filter(duckdb.SQLExpression(where))
+        if name in found.columns and count(found.filter(f"{quoted(name)} IS NOT NULL")):
+            return predicted.rows_for(name, axes, where)
+        drawn = self.connection.sql("SELECT DISTINCT trial_id FROM curves WHERE metric = ?", params=[name])
+        here = (
+            drawn.set_alias("c").join(found.set_alias("t"), "t.trial_id = c.trial_id", how="semi").limit(1).fetchall()
+        )
+        return (predicted if here else self).rows_for(name, axes, where)
+
+    def _trials(self) -> duckdb.DuckDBPyRelation:
+        return self.connection.sql(f"SELECT * FROM trials WHERE kind = {literal(self.kind)}")
 
     def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
         facts = (

@@ -114,6 +114,10 @@ class Rows:
         )
         return sorted(values, key=lambda value: (wanted.get(value, math.inf), value))
 
+    def over(self, relation: duckdb.DuckDBPyRelation) -> Rows:
+        """What is known of the columns, about other rows."""
+        return replace(self, relation=relation)
+
     def held(self, names: Iterable[str]) -> Rows:
         """The same rows with these columns only, in memory, for many questions."""
         columns = self.relation.project(", ".join(map(quoted, dict.fromkeys(names)))).to_arrow_table()

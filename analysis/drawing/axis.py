@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.data.cells import Cells
+from analysis.data.rows import Rows
 from analysis.drawing.style import label, numbers, plain
 from analysis.errors import AnalysisError
 
@@ -36,7 +38,12 @@ class Axis:
     @classmethod
     def of(cls, cells: Cells, name: str, log: bool = False) -> Axis:
         """One of the axes of `cells`. Raises AnalysisError where its values cannot stand on a logarithmic one."""
-        values, numeric = tuple(cells.values(name)), cells.rows.is_numeric(name)
+        return cls.over(cells.rows, name, cells.values(name), log)
+
+    @classmethod
+    def over(cls, rows: Rows, name: str, values: Sequence[Any], log: bool = False) -> Axis:
+        """The values of the column `name` of `rows`, in their order. Raises AnalysisError as `of` does."""
+        values, numeric = tuple(values), rows.is_numeric(name)
         if not values:
             raise AnalysisError(f"`{name}` applies to none of these trials, so it cannot be an axis.")
         if log and not numeric:
@@ -46,7 +53,7 @@ class Axis:
                 f"`{name}` holds {values[0]}, which has no place on a logarithmic axis.\n"
                 f'Leave the axis linear, or choose what is positive: --where "{name} > 0".'
             )
-        return cls(name, label(name, cells.rows.unit(name)), values, numeric, log)
+        return cls(name, label(name, rows.unit(name)), values, numeric, log)
 
     def centres(self) -> NDArray[np.float64]:
         """Where each value stands: the number itself, or its place among the categories."""

@@ -1,14 +1,14 @@
 """Curves: a value over its steps, the mean over seeds as a line and its 95 % interval as a band.
 
 What a step is (an update, a node kept) the metric says. Trials that diverged or failed have no curve; the footer counts
-them.
+them. With a theory the lines are theirs, and the means are points with bars.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.options import Flag, Output, Where, Width
+from analysis.options import Flag, Output, Theory, Where, Width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from analysis.data.rows import Rows
 
-BAND = "Bands: 95 % t interval of the mean over seeds."
+BANDS = "Bands: 95 % t interval of the mean over seeds."
+BARS = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory."
 
 
 def command(
@@ -25,6 +26,7 @@ def command(
     value: str,
     by: str | None = None,
     where: Where = None,
+    theory: Theory = None,
     log_x: Flag = False,
     log_value: Flag = False,
     width: Width = None,
@@ -42,16 +44,19 @@ def command(
     asked = dict(locals())
     from analysis.data.load import Results
     from analysis.drawing import style
-    from analysis.drawing.trajectories import Trajectories
+    from analysis.drawing.series import Series
     from analysis.writing import files
     from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, files.FIGURES)
-    rows = Results.open(results).steps(value, where)
-    drawn = Trajectories.of(rows, value, by)
+    opened = Results.open(results)
+    rows = opened.steps(value, where)
+    step = rows.step or "step"
+    predictions = {name: opened.theory(name, [step], where) for name in theory or ()}
+    drawn = Series.of(rows, value, step, by=by, theory=predictions, log_x=log_x)
     with style.paper():
-        figure = drawn.page(width, log_x, log_value)
-        told = Told("curves", asked, BAND, place="point")
+        figure = drawn.page(width, log_value)
+        told = Told("curves", asked, BARS if theory else BANDS, place="point")
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 
@@ -60,6 +65,7 @@ def curves(
     *,
     value: str,
     by: str | None = None,
+    theory: Theory = None,
     log_x: bool = False,
     log_value: bool = False,
     ax: Axes | None = None,
@@ -69,18 +75,22 @@ def curves(
     Args:
         data: what `analysis.load(path, curve=value)` gives: a row for each trial and step.
         value, by, log_x, log_value: as in the verb `curves`.
+        theory: columns of `data` that predict the value.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or there are more lines than an eye can follow.
     """
     from analysis.data.rows import Rows
     from analysis.drawing import style
-    from analysis.drawing.trajectories import Trajectories
+    from analysis.drawing.series import Series, columns_of
 
-    drawn = Trajectories.of(Rows.of(data), value, by)
+    rows = Rows.of(data)
+    step = rows.step or "step"
+    rows.require(step)
+    drawn = Series.of(rows, value, step, by=by, theory=columns_of(rows, theory or ()), log_x=log_x)
     if ax is None:
         with style.paper():
-            return drawn.page(None, log_x, log_value, shown=True).axes[0]
-    lines = drawn.draw(ax, log_x, log_value)
-    if by:
-        ax.legend(handles=lines, title=drawn.by)
+            return drawn.page(None, log_value, shown=True).axes[0]
+    handles = drawn.draw(ax, log_value)
+    if handles:
+        ax.legend(handles=handles, title=drawn.groups.title)
     return ax

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.cells import Cells
+from analysis.data.cells import Cells, Totals
 from analysis.data.rows import Source
 from analysis.statistics.intervals import LEVEL, half_width
 
@@ -70,22 +70,27 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
         f"{cells.totals.trials} trials, {_seeds(cells)} a {told.place}.",
         told.interval if high > 1 else cells.lack() or NO_INTERVAL,
         *told.more,
-        _lost(cells, told.missing),
+        _lost(cells.totals, cells.value, told.missing),
         _averaged(cells),
         f"Only where {source.where}." if source.where else "",
         _origin(source),
     ]
-    facts = {
-        "verb": told.verb,
-        "asked": {k: v for k, v in told.asked.items() if v not in (None, False) and k not in ("results", "output")},
-        "source": asdict(source),
-        "counts": asdict(cells.totals) | {"missing_cells": told.missing},
+    facts = _facts(told.verb, told.asked, source, cells.totals)
+    facts["counts"] |= {"missing_cells": told.missing}
+    facts |= {
         "seeds_per_cell": [low, high],
         "seeds": cells.streams,
         "averaged_over": list(cells.pooled),
         "interval": {"kind": told.kind, "level": LEVEL} if high > 1 else None,
     }
-    return Provenance(tuple(n for n in notes if n), json.loads(json.dumps(facts, default=str)))
+    return Provenance(tuple(n for n in notes if n), _plain(facts))
+
+
+def pooled(told: Told, totals: Totals, value: str, source: Source) -> Provenance:
+    """What is to be said under a figure of single values, of which no mean is taken."""
+    where = f"Only where {source.where}." if source.where else ""
+    notes = [told.interval, *told.more, _lost(totals, value, 0), where, _origin(source)]
+    return Provenance(tuple(n for n in notes if n), _plain(_facts(told.verb, told.asked, source, totals)))
 
 
 def typical_interval(cells: Cells) -> str:
@@ -93,6 +98,15 @@ def typical_interval(cells: Cells) -> str:
     frame = cells.frame[cells.frame["_n"] > 1]
     half = half_width(frame["_n"], frame["_sd"])
     return f"95 % t interval of a mean over seeds: ±{np.median(half):.2g} in the median cell." if len(half) else ""
+
+
+def _facts(verb: str, asked: Mapping[str, Any], source: Source, totals: Totals) -> dict[str, Any]:
+    chosen = {k: v for k, v in asked.items() if v not in (None, False) and k not in ("results", "output")}
+    return {"verb": verb, "asked": chosen, "source": asdict(source), "counts": asdict(totals)}
+
+
+def _plain(facts: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(facts, default=str))
 
 
 def _seeds(cells: Cells) -> str:
@@ -103,17 +117,16 @@ def _seeds(cells: Cells) -> str:
     return f"{many} seed{'s' if high != 1 else ''}{f' ({crossed})' if shown else ''}"
 
 
-def _lost(cells: Cells, missing: int) -> str:
-    totals = cells.totals
+def _lost(totals: Totals, value: str, missing: int) -> str:
     counts = [
         (totals.diverged, "diverged"),
         (totals.failed, "failed"),
-        (totals.valueless, f"without {cells.value}"),
+        (totals.valueless, f"without {value}"),
         (totals.placeless, "to which an axis does not apply"),
         (missing, "cell without trials" if missing == 1 else "cells without trials"),
     ]
     said = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"Not in the means: {said}." if said else "None diverged, failed or missing."
+    return f"Left out: {said}." if said else "None diverged, failed or missing."
 
 
 def _averaged(cells: Cells) -> str:

@@ -53,7 +53,7 @@ def test_help_and_typing_mistakes_load_nothing_heavy(arguments):
 
 def test_analysis_needs_neither_torch_nor_ray_nor_the_rest_of_tsd(plane: Path):
     code = (
-        "import analysis, analysis.data.sql, analysis.writing.rounding, analysis.drawing.trajectories; "
+        "import analysis, analysis.data.sql, analysis.writing.rounding, analysis.drawing.series; "
         "from analysis.figures.phase import phase; import matplotlib; matplotlib.use('Agg'); "
         f"phase(analysis.load({str(plane)!r}), x='student_width', y='second', value='test_mse')"
     )

@@ -12,12 +12,25 @@ import difflib
 from pathlib import Path
 
 from tsd.data import _npz
+from tsd.data._augment import AUGMENTATIONS, augment, check_augmentation
 from tsd.data._base import Drawn, Images
 from tsd.data._subsets import balanced_subset, hold_out
 from tsd.errors import UserError
 from tsd.families import Family
 
-__all__ = ["DATASETS", "Drawn", "Images", "balanced_subset", "check", "hold_out", "load", "names"]
+__all__ = [
+    "AUGMENTATIONS",
+    "DATASETS",
+    "Drawn",
+    "Images",
+    "augment",
+    "balanced_subset",
+    "check",
+    "check_augmentation",
+    "hold_out",
+    "load",
+    "names",
+]
 
 DATASETS = Family("tsd.data", "data set")
 DEFAULT = Drawn()

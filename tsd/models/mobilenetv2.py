@@ -22,6 +22,8 @@ from tsd.models._module import ModuleModel, Pointwise, from_module
 WIDTH, LAST = 32, 1280
 GROUPS = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and stride of each group of blocks."""
+BLOCKS = (3, 3, 7, 4)
+"""Blocks of each resolution, as the strides of the groups make them."""
 
 
 def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...], classes: int) -> ModuleModel:
@@ -34,18 +36,18 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         activation: relu, which is the original's min(max(x, 0), 6); tanh or erf.
         input_shape: (channel, height, width).
         classes: number of outputs.
-    Feature points: `stage1.block1`, … after each block, `stage1.norm` before and `stage1.act` after the activation that
-    ends a stage; `embedding` after global pooling.
+    Feature points: of every stage `stage1.blockN` after its last block, number N, without an activation; `stage1.norm`
+    before and `stage1` after the activation that ends it; `embedding` after global pooling.
     Raises:
         UserError: the inputs are no images, or a depth is asked for.
     """
     if depth:
         raise UserError(f"The model `mobilenetv2` has a depth of its own; leave its depth at 0 instead of {depth}.")
     check_images("mobilenetv2", input_shape)
-    stages = [Stage(f"stage{i}.norm", f"stage{i}.act", f"stage{i}") for i in (1, 2, 3, 4)]
-    points = [f"stage{i}.block{n}" for i, count in enumerate((3, 3, 7, 4), start=1) for n in range(1, count + 1)]
+    stages = [Stage(f"stage{i}.norm", f"stage{i}", f"stage{i}") for i in (1, 2, 3, 4)]
+    blocks = [f"stage{i}.block{n}" for i, n in enumerate(BLOCKS, start=1)]
     network = partial(_network, (width or WIDTH) / WIDTH, activation, input_shape[0], classes)
-    return from_module(network, points, stages, "embedding", initial=he)
+    return from_module(network, blocks, stages, "embedding", initial=he)
 
 
 def _network(scale: float, activation: str, channels: int, classes: int) -> nn.Module:

@@ -31,8 +31,8 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         activation: relu, tanh or erf.
         input_shape: (channel, height, width).
         classes: number of outputs.
-    Feature points: `conv`, `norm`, `act` of the stem; `stage1.sum1` before and `stage1.act1` after the last activation
-    of each block, `stage1` …; `embedding` after global pooling.
+    Feature points: `norm` and `act` of the stem; of every stage `stage1.sumN` before and `stage1` after the activation
+    of its last block, number N; `embedding` after global pooling.
     Raises:
         UserError: the inputs are no images, or the depth is not 6n + 2.
     """
@@ -40,10 +40,9 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
     check_images("resnet", input_shape)
     check_depth("resnet", depth, range(8, 1203, 6), "6n + 2: 8, 14, 20, 26, 32, 44, 56, 110 …")
     blocks = (depth - 2) // 6
-    points = [f"stage{i}.{kind}{n}" for i in (1, 2, 3) for n in range(1, blocks + 1) for kind in ("sum", "act")]
-    stages = [Stage(f"stage{i}.sum{blocks}", f"stage{i}.act{blocks}", f"stage{i}") for i in (1, 2, 3)]
+    stages = [Stage(f"stage{i}.sum{blocks}", f"stage{i}", f"stage{i}") for i in (1, 2, 3)]
     network = partial(_network, width, blocks, activation, input_shape[0], classes)
-    return from_module(network, ("conv", "norm", "act", *points), stages, "embedding", initial=he)
+    return from_module(network, ("norm", "act"), stages, "embedding", initial=he)
 
 
 def _network(width: int, blocks: int, activation: str, channels: int, classes: int) -> nn.Module:

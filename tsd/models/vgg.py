@@ -34,19 +34,18 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         activation: relu, tanh or erf.
         input_shape: (channel, height, width).
         classes: number of outputs.
-    Feature points: `stage1.conv1`, `stage1.norm1`, `stage1.act1`, … and `stage1` after pooling; `embedding` after
-    global pooling.
+    Feature points: of every stage `stage1.normN` and `stage1.actN` before and after its last activation, number N, and
+    `stage1` after pooling; `embedding` after global pooling.
     Raises:
         UserError: the inputs are no images, or VGG has no such depth.
     """
     width, depth = width or WIDTH, depth or DEPTH
     check_images("vgg", input_shape)
     check_depth("vgg", depth, list(CONVOLUTIONS), ", ".join(map(str, CONVOLUTIONS)))
-    counts = list(enumerate(CONVOLUTIONS[depth], start=1))
-    points = [f"stage{i}.{kind}{n}" for i, m in counts for n in range(1, m + 1) for kind in ("conv", "norm", "act")]
-    stages = [Stage(f"stage{i}.norm{m}", f"stage{i}.act{m}", f"stage{i}") for i, m in counts]
+    counts = enumerate(CONVOLUTIONS[depth], start=1)
+    stages = [Stage(f"stage{i}.norm{n}", f"stage{i}.act{n}", f"stage{i}") for i, n in counts]
     network = partial(_network, width, depth, activation, input_shape, classes)
-    return from_module(network, points, stages, "embedding", initial=he)
+    return from_module(network, (), stages, "embedding", initial=he)
 
 
 def _network(width: int, depth: int, activation: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:

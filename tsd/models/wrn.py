@@ -31,8 +31,8 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
         activation: relu, tanh or erf.
         input_shape: (channel, height, width).
         classes: number of outputs.
-    Feature points: `conv`; `stage1.sum1` … after each block, `stage1.norm` before and `stage1.act` after the activation
-    that ends a stage; `embedding` after global pooling.
+    Feature points: `conv`; of every stage `stage1.sumN` after its last block, number N, `stage1.norm` before and
+    `stage1` after the activation that ends it; `embedding` after global pooling.
     Raises:
         UserError: the inputs are no images, or the depth is not 6n + 4.
     """
@@ -40,10 +40,10 @@ def build(width: int, depth: int, activation: str, input_shape: tuple[int, ...],
     check_images("wrn", input_shape)
     check_depth("wrn", depth, range(10, 1205, 6), "6n + 4: 10, 16, 22, 28, 34, 40 …")
     blocks = (depth - 4) // 6
-    points = [f"stage{i}.sum{n}" for i in (1, 2, 3) for n in range(1, blocks + 1)]
-    stages = [Stage(f"stage{i}.norm", f"stage{i}.act", f"stage{i}") for i in (1, 2, 3)]
+    sums = [f"stage{i}.sum{blocks}" for i in (1, 2, 3)]
+    stages = [Stage(f"stage{i}.norm", f"stage{i}", f"stage{i}") for i in (1, 2, 3)]
     network = partial(_network, width, blocks, activation, input_shape[0], classes)
-    return from_module(network, ("conv", *points), stages, "embedding", initial=he)
+    return from_module(network, ("conv", *sums), stages, "embedding", initial=he)
 
 
 def _network(width: int, blocks: int, activation: str, channels: int, classes: int) -> nn.Module:

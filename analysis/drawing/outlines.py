@@ -1,0 +1,79 @@
+"""Draw a histogram: an outline for each group, filled lightly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from analysis.data.rows import Rows
+from analysis.drawing import style
+from analysis.drawing.groups import Groups
+from analysis.drawing.ticks import label_round
+from analysis.statistics.histogram import Histogram, histogram
+from analysis.writing.provenance import Provenance, Told, pooled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Counts and what they belong to.
+
+    Args:
+        counted: the bins.
+        groups: one outline each.
+        label: what the horizontal axis shows, with unit.
+    """
+
+    counted: Histogram
+    groups: Groups
+    label: str
+
+    @classmethod
+    def of(cls, rows: Rows, value: str, by: str | None, bins: int | None, log_value: bool) -> Outlines:
+        """Count rows. Raises AnalysisError where the columns do not make a histogram."""
+        counted = histogram(rows, value, by, bins, log_value)
+        groups = Groups.of(rows, by, list(counted.counts))
+        return cls(counted, groups, style.label(value, rows.unit(value)))
+
+    def draw(self, axes: Axes, density: bool, log_count: bool) -> list[Patch]:
+        """The outlines. Returns handles for a legend, none for one group."""
+        counted = self.counted
+        heights = {v: counted.density(v) if density else counted.counts[v] for v in self.groups.values}
+        every = np.concatenate(list(heights.values()))
+        floor = float(every[every > 0].min()) / 2 if log_count else 0.0
+        for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
+            height = np.maximum(heights[value], floor)
+            axes.stairs(height, counted.edges, baseline=floor, fill=True, color=colour, alpha=0.2)
+            axes.stairs(height, counted.edges, baseline=floor, color=colour, linewidth=1)
+        low, high = float(counted.edges[0]), float(counted.edges[-1])
+        pad = (high / low) ** 0.01 if counted.log else 0.01 * (high - low)
+        limits = (low / pad, high * pad) if counted.log else (low - pad, high + pad)
+        axes.set(xscale="log" if counted.log else "linear", xlim=limits, xlabel=self.label)
+        label_round(axes, "x", low, high, counted.log)
+        most = float(every.max())
+        ylim = (floor, most * (most / floor) ** 0.05) if log_count else (0, most * 1.05)
+        axes.set(yscale="log" if log_count else "linear", ylim=ylim, ylabel="density" if density else "values")
+        label_round(axes, "y", floor, most, log_count)
+        named = zip(self.groups.names, self.groups.colours, strict=True)
+        return [Patch(edgecolor=colour, facecolor=(*colour[:3], 0.2), label=name) for name, colour in named if name]
+
+    def page(self, width: str | None, density: bool, log_count: bool, shown: bool = False) -> Figure:
+        """A figure of its own, its legend above; see `style.new_figure`."""
+        inches = style.WIDTH[width or "one"]
+        figure = style.new_figure(inches, min(0.6 * inches, 3.2), shown)
+        style.legend_above(figure, self.draw(figure.subplots(), density, log_count), title=self.groups.title or None)
+        return figure
+
+    def provenance(self, asked: Mapping[str, Any], rows: Rows) -> Provenance:
+        """What is to be said under it."""
+        counted, steps = self.counted, f" at all `{rows.step}`" if rows.step else ""
+        said = f"{counted.size} values of {counted.totals.trials} trials{steps}; every value counts once."
+        more = f"{counted.unplaced} values are not positive and have no place." if counted.unplaced else ""
+        return pooled(Told("histogram", asked, said, more=[more]), counted.totals, counted.value, rows.source)

@@ -1,0 +1,199 @@
+"""Draw means against a number or a category, with their intervals, and theory as lines over them.
+
+Without theory a line joins the means, and bands or bars show their intervals. With it the lines belong to theory, and
+the means are points with bars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis.data.cells import Cells, gather
+from analysis.data.rows import Rows, quoted
+from analysis.drawing import style
+from analysis.drawing.axis import Axis
+from analysis.drawing.groups import Groups
+from analysis.drawing.ticks import Side, label_round, label_values
+from analysis.errors import AnalysisError
+from analysis.statistics.intervals import half_width
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+THEORY_LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+MOST_POINTS = 24
+"""Points with bars along one line; of more, so many are shown."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Means of several groups along one axis.
+
+    Args:
+        cells: the aggregated rows behind them.
+        axis: the horizontal axis.
+        label: what the vertical one shows, with unit.
+        groups: what the lines belong to.
+        means: `x`, `mean`, `low` and `high` of each group; the bounds are NaN for one seed.
+        theory: lines of each prediction, by its name: `x` and `mean` for each group, or once for all of them.
+        bands: whether intervals are bands and the axis is a continuum, as along a curve.
+    """
+
+    cells: Cells
+    axis: Axis
+    label: str
+    groups: Groups
+    means: tuple[pd.DataFrame, ...]
+    theory: Mapping[str, tuple[pd.DataFrame, ...]] = field(default_factory=dict)
+    bands: bool = False
+
+    @classmethod
+    def of(
+        cls, rows: Rows, value: str, x: str, *, by: str | None, theory: Mapping[str, Rows], log_x: bool = False
+    ) -> Series:
+        """Aggregate rows into lines over `x`, and predictions of `value` beside them.
+
+        Args:
+            theory: for each column that predicts the value, the rows that hold it.
+        Raises:
+            AnalysisError: the columns do not make lines.
+        """
+        if x == by:
+            raise AnalysisError(f"--x {x} --by {by}: each needs a column of its own.")
+        cells = gather(rows, [by, x] if by else [x], value)
+        cells.require_mean()
+        along = rows.step == x
+        values = [v for v in cells.values(x) if v > 0] if along and log_x else cells.values(x)
+        axis = Axis.over(rows, x, values, log_x)
+        groups = Groups.of(rows, by, cells.values(by) if by else ())
+        means = tuple(_means(_of_group(cells.frame, by, value), axis) for value in groups.values)
+        predicted = {name: _predicted(held, name, axis, by, groups) for name, held in theory.items()}
+        return cls(cells, axis, style.label(value, rows.unit(value)), groups, means, predicted, along)
+
+    def draw(self, axes: Axes, log_value: bool) -> list[Line2D]:
+        """The lines and their intervals. Returns handles for a legend, of the groups and of theory."""
+        for i, (mean, colour) in enumerate(zip(self.means, self.groups.colours, strict=True)):
+            self._draw_group(axes, mean.assign(x=mean["x"] + self._aside(i)), colour, self.groups.names[i])
+        self._draw_theory(axes)
+        self._scale_x(axes)
+        drawn = [*self.means, *(line for lines in self.theory.values() for line in lines)]
+        _scale(axes, "y", pd.concat(drawn)[["mean", "low", "high"]], "--log-value" if log_value else "")
+        axes.set(ylabel=self.label)
+        return self._legend()
+
+    def page(self, width: str | None, log_value: bool, shown: bool = False) -> Figure:
+        """A figure of its own, its legend above; see `style.new_figure`."""
+        inches = style.WIDTH[width or "one"]
+        figure = style.new_figure(inches, min(0.66 * inches, 3.2), shown)
+        handles = self.draw(figure.subplots(), log_value)
+        style.legend_above(figure, handles, title=self.groups.title or None)
+        return figure
+
+    def _draw_group(self, axes: Axes, mean: pd.DataFrame, colour: Any, name: str) -> None:
+        points = bool(self.theory)
+        if points and len(mean) > MOST_POINTS:
+            mean = mean.iloc[_spread(mean["x"], self.axis.log)]
+        look: Any = {"marker": "o", "markersize": 3.2} if points or not self.bands else {}
+        look |= {"linestyle": "", "zorder": 3} if points else {}
+        axes.plot(mean["x"], mean["mean"], color=colour, label=name, **look)
+        if self.bands and not points:
+            axes.fill_between(mean["x"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
+            return
+        known = mean.dropna(subset=["low"])
+        reach = [known["mean"] - known["low"], known["high"] - known["mean"]]
+        axes.errorbar(known["x"], known["mean"], reach, fmt="none", ecolor=colour, elinewidth=0.8, capsize=1.6)
+
+    def _draw_theory(self, axes: Axes) -> None:
+        for (name, lines), dashes in zip(self.theory.items(), THEORY_LINES, strict=False):
+            colours = self.groups.colours if len(lines) == len(self.groups.values) else (style.INK,)
+            for line, colour in zip(lines, colours, strict=True):
+                axes.plot(line["x"], line["mean"], color=colour, linestyle=dashes, linewidth=1, label=f"_{name}")
+
+    def _legend(self) -> list[Line2D]:
+        mark: Any = {"marker": "o", "markersize": 3.2} if self.theory or not self.bands else {}
+        mark |= {"linestyle": ""} if self.theory else {}
+        named = zip(self.groups.names, self.groups.colours, strict=True)
+        handles = [Line2D([], [], color=colour, label=name, **mark) for name, colour in named if name]
+        for name, dashes in zip(self.theory, THEORY_LINES, strict=False):
+            handles.append(Line2D([], [], color=style.INK, linestyle=dashes, linewidth=1, label=style.label(name)))
+        return handles
+
+    def _aside(self, group: int) -> float:
+        """Among categories, groups stand side by side."""
+        return 0.0 if self.axis.numeric else 0.12 * (group - (len(self.means) - 1) / 2)
+
+    def _scale_x(self, axes: Axes) -> None:
+        if self.bands:
+            _scale(axes, "x", pd.DataFrame({"x": self.axis.centres()}), "--log-x" if self.axis.log else "")
+            axes.set(xlabel=self.axis.label)
+            return
+        label_values(axes, "x", self.axis)
+        places = self.axis.along()
+        pad = 0.04 * np.ptp(places) if self.axis.numeric and np.ptp(places) else 0.5
+        axes.set(xlim=self.axis.back(np.array([places[0] - pad, places[-1] + pad])))
+
+
+def _of_group(frame: pd.DataFrame, by: str | None, value: Any) -> pd.DataFrame:
+    return frame if by is None else frame[frame[by] == value]
+
+
+def _means(frame: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    places = dict(zip(axis.values, axis.centres(), strict=True))
+    seen = frame[(frame["_n"] > 0) & frame[axis.name].isin(places)]
+    mean, half = seen["_mean"], half_width(seen["_n"], seen["_sd"])
+    x = seen[axis.name].map(places).astype(float)
+    return pd.DataFrame({"x": x, "mean": mean, "low": mean - half, "high": mean + half}).sort_values("x")
+
+
+def _predicted(rows: Rows, name: str, axis: Axis, by: str | None, groups: Groups) -> tuple[pd.DataFrame, ...]:
+    """The mean prediction of each group, or once for all where it does not depend on groups.
+
+    Among numbers it has places of its own; one without a place there is a constant.
+    """
+    each = [by] if by and rows.sql(f"SELECT count({quoted(by)}) AS n FROM rows")["n"][0] else []
+    placed = axis.name in rows.relation.columns
+    found = gather(rows, [*each, axis.name] if placed else each, name)
+    if not found.seeds()[1]:
+        raise AnalysisError(f"--theory {name}: it has no value for these trials. {found.lack()}")
+    frames = [_of_group(found.frame, by, value) for value in groups.values] if each else [found.frame]
+    if not placed:
+        return tuple(pd.DataFrame({"x": axis.centres()[[0, -1]], "mean": frame["_mean"].iloc[0]}) for frame in frames)
+    own = [v for v in found.values(axis.name) if not axis.log or v > 0] if axis.numeric else axis.values
+    side = Axis.over(rows, axis.name, own, axis.log)
+    return tuple(_means(frame, side)[["x", "mean"]] for frame in frames)
+
+
+def _spread(x: pd.Series[float], log: bool) -> list[int]:
+    """Rows that lie evenly along the axis."""
+    places = np.log(x.to_numpy()) if log else x.to_numpy()
+    wanted = np.linspace(places[0], places[-1], MOST_POINTS)
+    return sorted({int(np.abs(places - at).argmin()) for at in wanted})
+
+
+def _scale(axes: Axes, side: Side, shown: pd.DataFrame, log: str) -> None:
+    """A scale that ends with the data. A logarithmic one reaches down to a tenth of the least mean, bands or not."""
+    centre = shown.iloc[:, 0]
+    if log:
+        centre = centre[centre > 0]
+        if centre.empty:
+            raise AnalysisError(f"Nothing to draw: no value is positive, as {log} needs.")
+    low, high = float(np.nanmin([centre.min(), shown.min().min()])), float(shown.max().max())
+    low = max(low, float(centre.min()) / 10) if log else low
+    if side == "y" or log:
+        pad = (high / low) ** 0.04 if log else 0.04 * (high - low) or 0.5
+        limits = (low / pad, high * pad) if log else (low - pad, high + pad)
+        axes.set(**{f"{side}scale": "log" if log else "linear", f"{side}lim": limits})
+    label_round(axes, side, low, high, bool(log))
+
+
+def columns_of(rows: Rows, names: Sequence[str]) -> dict[str, Rows]:
+    """Predictions that are columns of the rows themselves."""
+    rows.require(*names)
+    return dict.fromkeys(names, rows)
