@@ -170,6 +170,7 @@ def augmented(kind: str, streams: Streams) -> Callable[[int, Mapping[str, Tensor
     """What alters the batches where inputs are augmented; None where they are not."""
     if kind == "none":
         return None
+
     def alter(step: int, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {**batch, "x": data.augment(batch["x"], kind, streams.generator("data", "augment", step=step))}
 

@@ -62,7 +62,7 @@ def pair(trial: Any) -> tuple[Traits, Traits]:
             found.append(traits(role, size, trial.activation, *inputs(trial)))
         except UserError as error:
             raise UserError(
-                f"The {role} cannot be built: {role}: {size[0]}, {role}_width: {size[1]}, {role}_depth: {size[2]}, "
+                f"The {role} cannot be built: {role}: {size[0]}, {role}_depth: {size[2]}, "
                 f"dataset: {trial.dataset}. {error}"
             ) from error
     return found[0], found[1]

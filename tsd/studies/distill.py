@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 VERSION = 1
 FAMILIES = [name for name in MODELS.names() if name != "spectral_mlp"]
 """Models that classify; a spectral MLP has a single output."""
-AUGMENTATIONS = ("none", "flip", "crop", "crop_flip")
+
 TRACED = 1_000
 """Samples on which a curve is recorded: the first ones of the test and of the training set."""
 
@@ -69,7 +69,7 @@ class Trial(GradientStudy):
     teacher_momentum: Static[float] = field(0.0, ge=0, lt=1, doc="Momentum of sgd, with which the teacher is trained.")
     teacher_weight_decay: Static[float] = field(0.0, ge=0, doc="Decay of the teacher's weights.")
     teacher_augment: Static[str] = field(
-        "none", choices=AUGMENTATIONS, doc="What is done to the teacher's images at random in training."
+        "none", choices=data.AUGMENTATIONS, doc="What is done to the teacher's images at random in training."
     )
 
     student: Static[str] = field("cnn", choices=FAMILIES, doc="Family of the student.")
@@ -79,7 +79,9 @@ class Trial(GradientStudy):
     method: Static[str] = field("kd", choices=METHODS.names(), doc="How the student learns: a file of tsd/methods.")
 
     augment: Static[str] = field(
-        "none", choices=AUGMENTATIONS, doc="What is done to the images at random; student and teacher see the same."
+        "none",
+        choices=data.AUGMENTATIONS,
+        doc="What is done to the images at random; student and teacher see the same.",
     )
     lr: Batched[float] = field(2e-3, gt=0, doc="Step size of the student's optimizer.")
     batch_size: Static[int] = field(50, ge=1, unit="samples", doc="Samples a step; at most the whole training set.")
@@ -105,6 +107,8 @@ def prepare(trial: Trial) -> None:
         counts = data.load(trial.dataset).y_train.bincount()
         smallest = int(counts.min())
         found = f"class {int(counts.argmin())} of {trial.dataset} has {smallest} training samples"
+    for kind in (trial.augment, trial.teacher_augment):
+        data.check_augmentation(kind, inputs(trial)[0])
     method, networks = trial.part("method"), pair(trial)
     method.reads(*networks)
     method.adapters(*networks)

@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from tsd.methods import kd, none
+from tsd.methods._base import Lesson
 from tsd.methods.kd import soft_loss
 from tsd.models._base import View
 
@@ -18,7 +19,7 @@ def view(output):
 
 
 def total(method, student=STUDENT, teacher=TEACHER):
-    return sum(method.loss(view(student), view(teacher), LABEL).values())
+    return sum(method.loss(Lesson(view(student), view(teacher), LABEL, torch.empty(0))).values())
 
 
 @pytest.mark.parametrize(("temperature", "expected"), [(1, 0.089950), (4, 0.288302), (20, 0.371257), (1000, 0.388558)])
@@ -34,7 +35,7 @@ def test_soft_cross_entropy_is_soft_loss_plus_the_teachers_entropy():
 
 
 def test_the_whole_loss_has_its_golden_value():
-    terms = kd.Method().loss(view(STUDENT), view(TEACHER), LABEL)
+    terms = kd.Method().loss(Lesson(view(STUDENT), view(TEACHER), LABEL, torch.empty(0)))
     assert terms["hard"].item() / 0.1 == pytest.approx(0.288726, abs=1e-5)
     assert total(kd.Method()).item() == pytest.approx(0.288344, abs=1e-5)
 
