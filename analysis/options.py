@@ -24,3 +24,7 @@ Theory = Annotated[
         help="Metric that predicts the value, drawn as a line; again for more. Rows of kind theory come first.",
     ),
 ]
+Lines = Annotated[
+    list[str] | None,
+    Parameter(negative=(), help="Column that predicts y, drawn as a line over x; again for more."),
+]

@@ -94,9 +94,9 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
         f"SELECT {keys}count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
         f"FROM ({_repetitions(rows, axes, value, pooled)}) {_grouped(axes)}"
     )
-    frame = _join(means, _states(rows, placed), placed)
+    frame = joined(means, states(rows, placed), placed)
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
-    return Cells(frame, tuple(axes), value, rows, totals(rows, placed, value), pooled, _streams(rows))
+    return Cells(frame, tuple(axes), value, rows, totals(rows, placed, value), pooled, streams(rows))
 
 
 def seed_means(cells: Cells) -> pd.DataFrame:
@@ -123,8 +123,8 @@ def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
     found = rows.sql(
         f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
         f"count({each}) FILTER (state = 'failed') AS failed, "
-        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(value)}, false)) AS valueless, "
-        f"count({each}) FILTER (NOT ({_applies(axes)})) AS placeless FROM rows"
+        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(rows, value)}, false)) AS valueless, "
+        f"count({each}) FILTER (NOT ({applies(axes)})) AS placeless FROM rows"
     )
     return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
 
@@ -133,17 +133,19 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(map(quoted, dict.fromkeys(names)))
 
 
-def _applies(names: Sequence[str]) -> str:
+def applies(names: Sequence[str]) -> str:
+    """The condition that a trial has a place on every axis."""
     return " AND ".join(f"{quoted(n)} IS NOT NULL" for n in names) or "true"
 
 
-def _finite(value: str) -> str:
-    return f"state = 'done' AND isfinite(CAST({quoted(value)} AS DOUBLE))"
+def _finite(rows: Rows, value: str) -> str:
+    known = f"isfinite(CAST({quoted(value)} AS DOUBLE))" if rows.is_numeric(value) else f"{quoted(value)} IS NOT NULL"
+    return f"state = 'done' AND {known}"
 
 
 def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[str]) -> str:
     keys = _list([*axes, *rows.seeds()])
-    chosen = f"rows WHERE {_finite(value)} AND {_applies(axes)}"
+    chosen = f"rows WHERE {_finite(rows, value)} AND {applies(axes)}"
     mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
     if not pooled or "trial_id" in rows.seeds():  # a trial is one setting, and no repetition has them all
         return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"
@@ -156,20 +158,22 @@ def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[s
     )
 
 
-def _states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
+def states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
+    """For each combination of the axes how many `_trials` there are, and how many `_diverged` and `_failed`."""
     counts = ", ".join(f"count(*) FILTER (state = '{s}') AS _{s}" for s in ("diverged", "failed"))
     named = ", ".join([*map(quoted, axes), "count(*) AS _trials", counts])
-    return rows.sql(f"SELECT {named} FROM rows WHERE {_applies(axes)} {_grouped(axes)}")
+    return rows.sql(f"SELECT {named} FROM rows WHERE {applies(axes)} {_grouped(axes)}")
 
 
 def _grouped(axes: Sequence[str]) -> str:
     return f"GROUP BY {_list(axes)}" if axes else ""
 
 
-def _join(means: pd.DataFrame, states: pd.DataFrame, on: list[str]) -> pd.DataFrame:
-    frame = means.merge(states, on=on, how="outer") if on else means.merge(states, how="cross")
-    counts = ["_n", "_trials", "_diverged", "_failed"]
-    return frame.assign(**frame[counts].fillna(0).astype("int64"))
+def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Means beside the counts of `states`; a combination without a mean is there too."""
+    frame = means.merge(counts, on=on, how="outer") if on else means.merge(counts, how="cross")
+    whole = ["_n", "_trials", "_diverged", "_failed"]
+    return frame.assign(**frame[whole].fillna(0).astype("int64"))
 
 
 def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
@@ -178,12 +182,13 @@ def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
         return ()
     spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in others)
     varies = ", ".join(f"bool_or({quoted(p)}) AS {quoted(p)}" for p in others)
-    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {_applies(axes)} {_grouped(axes)}"
+    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {applies(axes)} {_grouped(axes)}"
     found = rows.sql(f"SELECT {varies} FROM ({within})").fillna(False).iloc[0]
     return tuple(p for p in others if found[p])
 
 
-def _streams(rows: Rows) -> dict[str, int]:
+def streams(rows: Rows) -> dict[str, int]:
+    """Number of seeds of each random stream that has more than one."""
     names = [s for s in rows.seeds() if s.startswith("seed_")]
     if not names:
         return {}

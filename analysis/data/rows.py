@@ -95,7 +95,7 @@ class Rows:
             values = ", ".join(map(str, found["v"]))
             raise AnalysisError(
                 f"`{name}` is not a number: it holds {values or 'nothing'}.\n"
-                f"A mean needs numbers; use `{name}` as an axis, or pick another value."
+                f"Numbers are needed here; use `{name}` as an axis, or pick another value."
             )
 
     def is_numeric(self, name: str) -> bool:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 
 from analysis.data.cells import Cells, gather
+from analysis.data.outcomes import Outcomes, outcomes
 from analysis.data.rows import Rows
 from analysis.drawing import heatmap, style
 from analysis.drawing.axis import Axis
+from analysis.drawing.overlay import Dashes, Overlay, Place, crossing, predicted_border, predicted_line
 from analysis.drawing.plane import Plane
 from analysis.errors import AnalysisError
 
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 1_000_000
 MOST_PANELS = 24
+LINES: tuple[Dashes, ...] = (":", "-.", "--")
+NO_PREDICTIONS: Mapping[str, Rows] = {}
 ACROSS = 3
 """Panels side by side."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a phase diagram is to show: the columns of its axes, colour and panels, their scales, a level to mark."""
+    """What a phase diagram is to show: columns of its axes, colour and panels, their scales, a level, predictions.
+
+    `theory` names what predicts the value, `lines` what predicts y.
+    """
 
     x: str
     y: str
@@ -38,6 +44,8 @@ class View:
     log_y: bool = False
     log_value: bool = False
     threshold: float | None = None
+    theory: str | None = None
+    lines: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise AnalysisError where two axes are one column, or the level has no place among the values."""
@@ -58,35 +66,53 @@ class Diagram:
         view: what was asked for.
         cells: the aggregated rows behind it.
         panels: a plane for each panel, by its title; "" where there is one panel.
-        norm: the scale of colours that all panels share.
-        label: what the colours show, with unit.
+        scale: the colours, which all panels share.
+        overlays: lines over the panels.
     """
 
     view: View
     cells: Cells
     panels: Mapping[str, Plane]
-    norm: Normalize
-    label: str
+    scale: heatmap.Scale
+    overlays: tuple[Overlay, ...]
 
     @classmethod
-    def of(cls, rows: Rows, view: View) -> Diagram:
-        """Aggregate rows into a diagram. Raises AnalysisError where the columns do not make one."""
+    def of(cls, rows: Rows, view: View, predictions: Mapping[str, Rows] = NO_PREDICTIONS) -> Diagram:
+        """Aggregate rows into a diagram.
+
+        Args:
+            predictions: the rows that hold `view.theory` and `view.lines`, by name; else `rows` do.
+        Raises:
+            AnalysisError: the columns do not make a diagram.
+        """
         view.check()
-        cells = gather(rows, [name for name in (view.x, view.y, view.by) if name], view.value)
+        rows.require(view.value)
+        axes = [name for name in (view.x, view.y, view.by) if name]
+        found = None if rows.is_numeric(view.value) else outcomes(rows, axes, view.value)
+        cells = found.cells if found else gather(rows, axes, view.value)
         cells.require_mean()
+        if found and view.threshold is not None:
+            raise AnalysisError(f"--threshold {view.threshold:g}: `{view.value}` holds words, which have no level.")
         panels = _panels(cells, view)
-        norm = heatmap.norm_of(np.stack([plane.mean for plane in panels.values()]), view.log_value, view.value)
-        return cls(view, cells, panels, norm, style.label(view.value, rows.unit(view.value)))
+        scale = _scale(view, rows, panels, found)
+        return cls(view, cells, panels, scale, _overlays(view, cells, panels, predictions, rows))
 
     def missing(self) -> int:
         """Cells in which no trial ran."""
         return sum(int(plane.missing.sum()) for plane in self.panels.values())
 
+    def agreement(self) -> str:
+        """Of outcomes, in how many cells the trials agree; "" of numbers."""
+        if not self.scale.categories:
+            return ""
+        planes = self.panels.values()
+        divided, cells = sum(p.divided.sum() for p in planes), sum((~np.isnan(p.mean)).sum() for p in planes)
+        return f"Colour: the outcome of most trials of a cell; in {divided} of {cells} cells they disagree."
+
     def draw(self, axes: Axes) -> None:
         """The one panel with colour bar and legend, on axes of the caller's own and in the style in force."""
         [plane] = self.panels.values()
-        mesh = heatmap.draw(axes, plane, self.norm, self.view.threshold)
-        heatmap.colour_bar(mesh, [axes], self.label)
+        self._draw_panel(axes, 0, plane, [axes])
         handles = self._legend()
         if handles:
             columns = style.legend_columns(handles, style.points(axes)[0])
@@ -100,12 +126,19 @@ class Diagram:
         figure = style.new_figure(inches, 0.5 + lines * self._height((inches - 0.9) / columns), shown)
         places = [figure.add_subplot(lines, columns, i + 1) for i in range(len(self.panels))]
         for i, (place, (title, plane)) in enumerate(zip(places, self.panels.items(), strict=True)):
-            mesh = heatmap.draw(place, plane, self.norm, self.view.threshold)
+            self._draw_panel(place, i, plane, places if i + 1 == len(places) else [])
             place.set_title(title)
             style.label_edges(place, left=i % columns == 0, bottom=i + columns >= len(places))
-        heatmap.colour_bar(mesh, places, self.label)
-        style.legend_above(figure, self._legend())
+        style.legend_above(figure, self._legend(), title=self.scale.label if self.scale.categories else None)
         return figure
+
+    def _draw_panel(self, axes: Axes, number: int, plane: Plane, all_axes: list[Axes]) -> None:
+        """One panel; with the last of them the colour bar, beside them all."""
+        mesh = heatmap.draw(axes, plane, self.scale)
+        for overlay in self.overlays:
+            overlay.draw(axes, number)
+        if all_axes and not self.scale.categories:
+            heatmap.colour_bar(mesh, all_axes, self.scale.label)
 
     def _height(self, width: float) -> float:
         """Inches for a panel: in proportion to its width for numbers, a line for each category."""
@@ -113,12 +146,29 @@ class Diagram:
         return 0.74 * width if y.numeric else float(np.clip(0.6 + 0.16 * len(y.values), 1, 8))
 
     def _legend(self) -> list[Any]:
-        level, planes = self.view.threshold, list(self.panels.values())
-        if level is None:
-            return heatmap.legend(planes, "")
-        crossed = any(plane.boundary(level, self.view.log_value) for plane in planes)
-        line = f"{style.label(self.view.value)} = {level:g}"
-        return heatmap.legend(planes, line if crossed else f"{line} (never crossed)")
+        return [*(o.handle() for o in self.overlays), *heatmap.legend(list(self.panels.values()), self.scale)]
+
+
+def _scale(view: View, rows: Rows, panels: Mapping[str, Plane], found: Outcomes | None) -> heatmap.Scale:
+    label = style.label(view.value, rows.unit(view.value))
+    if found:
+        return heatmap.Scale.of_categories([str(c) for c in found.categories], label)
+    mean = np.stack([plane.mean for plane in panels.values()])
+    return heatmap.Scale(heatmap.norm_of(mean, view.log_value, view.value), label)
+
+
+def _overlays(
+    view: View, cells: Cells, panels: Mapping[str, Plane], predictions: Mapping[str, Rows], rows: Rows
+) -> tuple[Overlay, ...]:
+    planes = list(panels.values())
+    place = Place(planes[0].x, planes[0].y, view.by, cells.values(view.by) if view.by else [None])
+    found = [] if view.threshold is None else [crossing(planes, view.value, view.threshold, view.log_value)]
+    if view.theory:
+        held = predictions.get(view.theory, rows)
+        found.append(predicted_border(held, view.theory, place, view.threshold, view.log_value))
+    for name, dashes in zip(view.lines, LINES, strict=False):
+        found.append(predicted_line(predictions.get(name, rows), name, place, dashes))
+    return tuple(found)
 
 
 def _panels(cells: Cells, view: View) -> dict[str, Plane]:

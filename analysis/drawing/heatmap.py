@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -24,9 +26,39 @@ HATCHES: dict[str, dict[str, Any]] = {
     "diverged": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "xxxxx"},
     "failed": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "....."},
 }
-PARTLY = "some diverged or failed"
+PARTLY, DIVIDED = "some diverged or failed", "seeds disagree"
+OUTCOMES = "colorblind"
 VECTOR_CELLS = 40_000
 """Beyond so many cells the colours of a PDF are pixels; axes, lines and text stay vectors."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What colours mean.
+
+    Args:
+        norm: carries a mean to a place among the colours.
+        label: what the colours show, with unit.
+        categories: outcomes, where the mean is the place of one of them.
+    """
+
+    norm: Normalize
+    label: str
+    categories: tuple[str, ...] = ()
+
+    @classmethod
+    def of_categories(cls, categories: Sequence[str], label: str) -> Scale:
+        """A colour for each outcome."""
+        return cls(Normalize(-0.5, len(categories) - 0.5), label, tuple(categories))
+
+    @property
+    def log(self) -> bool:
+        """Whether equal ratios are equal steps of colour."""
+        return isinstance(self.norm, LogNorm)
+
+    def colours(self) -> Any:
+        """The map from a place to a colour."""
+        return ListedColormap(sns.color_palette(OUTCOMES, len(self.categories))) if self.categories else style.COLOURS
 
 
 def norm_of(mean: Matrix, log: bool, name: str) -> Normalize:
@@ -41,12 +73,12 @@ def norm_of(mean: Matrix, log: bool, name: str) -> Normalize:
     return LogNorm(low, high, clip=True) if log else Normalize(low, high)
 
 
-def draw(axes: Axes, plane: Plane, norm: Normalize, threshold: float | None = None) -> QuadMesh:
-    """One panel: coloured cells, hatched cells, marks and the line of the threshold."""
+def draw(axes: Axes, plane: Plane, scale: Scale) -> QuadMesh:
+    """One panel: coloured cells, hatched cells and marks."""
     x, y, many = plane.x.edges(), plane.y.edges(), plane.mean.size > VECTOR_CELLS
     # Cells overlap by a hair, or viewers of PDF show seams between them.
     seam = {"rasterized": True} if many else {"edgecolors": "face", "linewidth": 0.4}
-    mesh = axes.pcolormesh(x, y, np.ma.masked_invalid(plane.mean), norm=norm, cmap=style.COLOURS, **seam)
+    mesh = axes.pcolormesh(x, y, np.ma.masked_invalid(plane.mean), norm=scale.norm, cmap=scale.colours(), **seam)
     label_values(axes, "x", plane.x)
     label_values(axes, "y", plane.y)
     axes.set(xlim=x[[0, -1]], ylim=y[[0, -1] if plane.y.numeric else [-1, 0]])
@@ -54,10 +86,6 @@ def draw(axes: Axes, plane: Plane, norm: Normalize, threshold: float | None = No
         if mask.any():
             axes.add_collection(PolyCollection(list(plane.boxes(mask)), linewidth=0, **HATCHES[name]))
     _mark(axes, plane)
-    if threshold is not None:
-        lines = plane.boundary(threshold, isinstance(norm, LogNorm))
-        for width, colour in ((2.6, "white"), (1.2, style.INK)):
-            axes.add_collection(LineCollection(lines, colors=colour, linewidths=width, capstyle="projecting"))
     axes.spines[["top", "right"]].set_visible(True)
     return mesh
 
@@ -73,14 +101,19 @@ def colour_bar(mesh: QuadMesh, axes: Sequence[Axes], label: str) -> None:
     label_round(bar.ax, "y", low or 0.0, high or 0.0, isinstance(mesh.norm, LogNorm))
 
 
-def legend(planes: Sequence[Plane], threshold: str) -> list[Any]:
-    """Handles for what the planes show besides colour, and for nothing else."""
-    handles: list[Any] = [Line2D([], [], label=threshold, color=style.INK)] if threshold else []
+def legend(planes: Sequence[Plane], scale: Scale) -> list[Any]:
+    """Handles for outcomes and for what the planes show besides colour, and for nothing else."""
+    colours = sns.color_palette(OUTCOMES, len(scale.categories))
+    shown = {int(place) for plane in planes for place in np.unique(plane.mean[~np.isnan(plane.mean)])}
+    named = [pair for i, pair in enumerate(zip(scale.categories, colours, strict=True)) if i in shown]
+    handles: list[Any] = [Patch(facecolor=colour, label=style.plain(name)) for name, colour in named]
     for name, look in HATCHES.items():
         if any(_hatched(plane)[name].any() for plane in planes):
             handles.append(Patch(label=name, linewidth=0.4, **look))
     if any(plane.thinned.any() for plane in planes):
         handles.append(Line2D([], [], linestyle="", label=PARTLY, **_cross(4)))
+    if any(plane.divided.any() for plane in planes):
+        handles.append(Line2D([], [], linestyle="", label=DIVIDED, **_dot(2.5)))
     return handles
 
 
@@ -95,10 +128,16 @@ def _hatched(plane: Plane) -> dict[str, Mask]:
 
 
 def _mark(axes: Axes, plane: Plane) -> None:
-    rows, columns = np.nonzero(plane.thinned)
     width, height = style.points(axes)
     size = float(np.clip(0.4 * min(width / len(plane.x.values), height / len(plane.y.values)), 1.5, 4))
-    axes.plot(plane.x.centres()[columns], plane.y.centres()[rows], linestyle="", **_cross(size))
+    for mask, look in ((plane.thinned, _cross(size)), (plane.divided & ~plane.thinned, _dot(0.6 * size))):
+        rows, columns = np.nonzero(mask)
+        if len(rows):
+            axes.plot(plane.x.centres()[columns], plane.y.centres()[rows], linestyle="", **look)
+
+
+def _dot(size: float) -> dict[str, Any]:
+    return {"marker": "o", "color": "white", "markersize": size, "markeredgewidth": 0.4, "markeredgecolor": style.INK}
 
 
 def _cross(size: float) -> dict[str, Any]:

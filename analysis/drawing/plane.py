@@ -28,6 +28,7 @@ class Plane:
         unsettled: trials ended well here, but not those that a mean needs: one without a value, or a setting that no
             seed has.
         beyond: outside the steps that every curve has here; there is no mean to take.
+        divided: trials ended well here, but not all with the outcome that most had.
     """
 
     x: Axis
@@ -39,6 +40,7 @@ class Plane:
     missing: Mask
     unsettled: Mask
     beyond: Mask
+    divided: Mask
 
     @classmethod
     def of(cls, frame: pd.DataFrame, x: Axis, y: Axis, step: str | None = None) -> Plane:
@@ -54,7 +56,9 @@ class Plane:
             mean = np.where(beyond, np.nan, np.take_along_axis(mean, nearest, axis=0))
             thinned = lost & middle
         empty = np.isnan(mean) & ~lost & ~beyond
-        return cls(x, y, mean, diverged, failed, thinned, empty & (trials == 0), empty & (trials > 0), beyond)
+        divided = _matrix(frame, "_share", x, y) < 1 if "_share" in frame else np.zeros_like(lost)
+        masks = (thinned, empty & (trials == 0), empty & (trials > 0), beyond, divided & known)
+        return cls(x, y, mean, diverged, failed, *masks)
 
     def lost(self) -> Mask:
         """Cells without a mean in which trials diverged or failed."""
@@ -82,21 +86,27 @@ class Plane:
         lines: Any = contours.lines(level)
         return [np.column_stack([self.x.back(line[:, 0]), self.y.back(line[:, 1])]) for line in lines]
 
-    def _staircase(self, above: Mask, known: Mask) -> list[Matrix]:
+    def borders(self) -> list[Matrix]:
+        """Lines between cells of different means, along the borders of cells."""
+        return self._staircase(self.mean, ~np.isnan(self.mean))
+
+    def _staircase(self, of: NDArray[Any], known: Mask) -> list[Matrix]:
         x, y = self.x.edges(), self.y.edges()
-        upright = (above[:, 1:] != above[:, :-1]) & known[:, 1:] & known[:, :-1]
-        level = (above[1:] != above[:-1]) & known[1:] & known[:-1]
+        upright = (of[:, 1:] != of[:, :-1]) & known[:, 1:] & known[:, :-1]
+        level = (of[1:] != of[:-1]) & known[1:] & known[:-1]
         lines = [np.array([[x[i + 1], y[j]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(upright)]
         return lines + [np.array([[x[i], y[j + 1]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(level)]
 
     def _flipped(self) -> Plane:
         counts = (self.mean.T, self.diverged.T, self.failed.T)
-        return Plane(self.y, self.x, *counts, self.thinned.T, self.missing.T, self.unsettled.T, self.beyond.T)
+        return Plane(
+            self.y, self.x, *counts, self.thinned.T, self.missing.T, self.unsettled.T, self.beyond.T, self.divided.T
+        )
 
 
 def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
     """Values by place. A row without a step belongs to a group that finished no curve, and so to all of its steps."""
-    matrix = np.full((len(y.values), len(x.values)), np.nan if name == "_mean" else 0.0)
+    matrix = np.full((len(y.values), len(x.values)), np.nan if name in ("_mean", "_share") else 0.0)
     for row, column, value in zip(_places(frame, y), _places(frame, x), frame[name], strict=True):
         matrix[slice(None) if row < 0 else row, slice(None) if column < 0 else column] = value
     return matrix

@@ -28,7 +28,7 @@ WIDTH = {"one": 3.375, "two": 7.0}
 
 COLOURS = "viridis"
 TEXT, SMALL, FOOT = 8.0, 7.0, 5.5
-INK, FAINT = "#1a1a1a", "#6e6e6e"
+INK, FAINT, THEORY = "#1a1a1a", "#6e6e6e", "#e6550d"
 FONTS = ["STIXGeneral", "DejaVu Sans"]
 MARGIN = 4.0
 """Points between the footer and the edge of the page."""

@@ -1,14 +1,15 @@
 """Phase diagram: a value over two axes, the mean over seeds in every cell.
 
 A cell without a mean says why: no trial ran there, trials diverged or failed, or no seed has all that is averaged. A
-threshold draws the line on which the mean crosses it.
+threshold draws the line on which the mean crosses it. Where the value is a word, the colour is the outcome that most
+trials had, and cells whose seeds disagree are marked.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.options import Flag, Output, Where, Width
+from analysis.options import Flag, Lines, Output, Where, Width
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,6 +27,8 @@ def command(
     value: str,
     where: Where = None,
     threshold: float | None = None,
+    theory: str | None = None,
+    line: Lines = None,
     by: str | None = None,
     log_x: Flag = False,
     log_y: Flag = False,
@@ -39,8 +42,9 @@ def command(
         results: Folder or URI of a sweep's results.
         x: Column along the horizontal axis, numbers or words.
         y: Column along the vertical axis. A curve's step is called `step` or by its own name, such as `nodes_kept`.
-        value: Metric or curve that the colour shows.
+        value: Metric or curve that the colour shows; of words, such as an outcome, the most frequent.
         threshold: Draw the line on which the mean crosses this.
+        theory: Metric that predicts the value: draw where it crosses the threshold, or where its outcomes meet.
         by: Column with one panel for each of its values.
         log_x: Logarithmic horizontal axis.
         log_y: Logarithmic vertical axis.
@@ -54,9 +58,14 @@ def command(
     from analysis.writing.provenance import Told, provenance, typical_interval
 
     outputs = files.checked(output, files.FIGURES)
-    rows = Results.open(results).rows_for(value, [x, y, by], where)
-    diagram = Diagram.of(rows, View(x, y, value, by, log_x, log_y, log_value, threshold))
-    told = Told("phase", asked, typical_interval(diagram.cells), missing=diagram.missing())
+    opened = Results.open(results)
+    rows = opened.rows_for(value, [x, y, by], where)
+    view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()))
+    predictions = {name: opened.theory(name, [x, by], where) for name in view.lines}
+    predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
+    diagram = Diagram.of(rows, view, predictions)
+    said = diagram.agreement() or typical_interval(diagram.cells)
+    told = Told("phase", asked, said, missing=diagram.missing())
     with style.paper():
         files.publish(diagram.page(width), provenance(told, diagram.cells, rows.source), outputs)
 
@@ -68,6 +77,8 @@ def phase(
     y: str,
     value: str,
     threshold: float | None = None,
+    theory: str | None = None,
+    line: Lines = None,
     log_x: bool = False,
     log_y: bool = False,
     log_value: bool = False,
@@ -79,6 +90,7 @@ def phase(
         data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state`
             tells finished trials ("done") from others, columns `seed_…` tell repetitions apart.
         x, y, value, threshold, log_x, log_y, log_value: as in the verb `phase`.
+        theory, line: columns of `data` that predict the value, or y.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
     """
@@ -86,7 +98,7 @@ def phase(
     from analysis.drawing import style
     from analysis.drawing.diagram import Diagram, View
 
-    view = View(x, y, value, None, log_x, log_y, log_value, threshold)
+    view = View(x, y, value, None, log_x, log_y, log_value, threshold, theory, tuple(line or ()))
     diagram = Diagram.of(Rows.of(data), view)
     if ax is not None:
         diagram.draw(ax)
