@@ -26,6 +26,9 @@ CPU_STACK = 16
 CHECK_EVERY = 100
 """Steps between two looks for diverged trials."""
 
+SMALLEST_NORM = 1e-30
+"""A row shorter than this has no direction."""
+
 Penalties = Callable[[Any], Mapping[str, float]]
 Learn = Callable[[int, Batch], Tensor]
 """(update from 0, its batch) → the loss of every trial; moves the parameters of the stack."""
@@ -37,6 +40,7 @@ class _Task:
 
     phases: Sequence[Phase]
     penalties: Penalties | None
+    group_penalties: Penalties | None
     trace: Trace | None
 
 
@@ -64,6 +68,7 @@ def fit(
     loss: Loss | Sequence[Phase],
     *,
     penalties: Penalties | None = None,
+    group_penalties: Penalties | None = None,
     trace: Trace | None = None,
     device: str = "cpu",
     reads_features: bool = False,
@@ -74,6 +79,7 @@ def fit(
         starts, trials, seeds: of equal length; trials (`GradientStudy`) agree in their Static fields.
         loss: data term of one student on one batch, see `tsd.studies._base`; or the phases of the training.
         penalties: trial → c by parameter name: Σ c ‖parameter‖² is added to the loss.
+        group_penalties: the same for groups: c Σ ‖row‖ over the rows of the parameter, its vectors along the last axis.
         trace: looked at `curve_points` times, the untrained student and the last step included.
         device: cpu, cuda, …
         reads_features: whether `loss` reads hidden features, which the dense way does not show.
@@ -98,7 +104,7 @@ def fit(
                 [ready[i] for i in members],
                 [trials[i] for i in members],
                 [seeds[i] for i in members],
-                _Task(phases, penalties, trace),
+                _Task(phases, penalties, group_penalties, trace),
                 way,
             )[: len(part)]
     return fits
@@ -139,7 +145,7 @@ def _learner(  # noqa: PLR0917
         names = reached(stack, settings, values, phase.loss, batch)
     trained = {name: stack.params[name] for name in names}
     gradients = gradients_by(way, stack.model, settings, values, phase.loss, names)
-    pull = _pull(task.penalties, trials, trained)
+    pull = _pull(task, trials, trained)
     update = optimizer(settings.optimizer, list(trained.values()), values)
     share = SCHEDULES[settings.schedule]
 
@@ -171,21 +177,35 @@ def _finite(health: Tensor, stack: Stack) -> list[bool]:
 
 
 def _pull(
-    penalties: Penalties | None, trials: Sequence[Any], params: Mapping[str, Tensor]
+    task: _Task, trials: Sequence[Any], params: Mapping[str, Tensor]
 ) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
-    """Adds the gradient 2 c p of every penalty c ‖p‖² and puts the gradients in the order of `params`."""
-    rows = [dict(penalties(trial)) if penalties else {} for trial in trials]
-    doubled = {
-        name: columns(params[name].new_tensor([2 * row[name] for row in rows]), [params[name]])[0] for name in rows[0]
-    }
+    """Adds the gradients of the penalties, 2 c p of c ‖p‖² and c r/‖r‖ of c ‖r‖ (0 at r = 0), and puts the gradients in
+    the order of `params`."""
+    doubled = {name: 2 * c for name, c in _coefficients(task.penalties, trials, params).items()}
+    groups = _coefficients(task.group_penalties, trials, params)
 
     def pull(grads: Mapping[str, Tensor]) -> list[Tensor]:
-        return [
-            torch.addcmul(grads[name], param, doubled[name]) if name in doubled else grads[name]
-            for name, param in params.items()
-        ]
+        pulled = dict(grads)
+        for name, c in doubled.items():
+            pulled[name] = torch.addcmul(pulled[name], params[name], c)
+        for name, c in groups.items():
+            norms = params[name].square().sum(-1, keepdim=True).sqrt_().clamp_(min=SMALLEST_NORM)
+            pulled[name] = torch.addcmul(pulled[name], params[name] / norms, c)
+        return [pulled[name] for name in params]
 
     return pull
+
+
+def _coefficients(
+    penalties: Penalties | None, trials: Sequence[Any], params: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The coefficient of every trial by the name of its parameter, shaped to multiply that."""
+    rows = [dict(penalties(trial)) if penalties else {} for trial in trials]
+    return {
+        name: columns(params[name].new_tensor([row[name] for row in rows]), [params[name]])[0]
+        for name in rows[0]
+        if name in params
+    }
 
 
 def even_parts(count: int, size: int) -> list[list[int]]:

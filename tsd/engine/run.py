@@ -48,6 +48,7 @@ def _gradient_pack(
         seeds,
         study.phases(trials[0]) if hasattr(study, "phases") else study.loss,
         penalties=getattr(study, "penalties", None),
+        group_penalties=getattr(study, "group_penalties", None),
         trace=getattr(study, "trace", None),
         device=device,
         reads_features=hasattr(study, "reads_features") and study.reads_features(trials[0]),

@@ -1,9 +1,9 @@
 """What a study file declares. A study computes one trial; the engine stacks many.
 
 A gradient study gives `start`, `measure` and `loss`, or `phases` (trial → the stretches of its training, each with a
-loss), and, where it wants, `penalties`, `trace` and `conclude` (curves → further metrics); a simulation gives
-`simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`:
-values that make a trial last a fraction of a second, with which the conformance tests run every study.
+loss), and, where it wants, `penalties`, `group_penalties`, `trace` and `conclude` (curves → further metrics); a
+simulation gives `simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and
+`EXAMPLE`: values that make a trial last a fraction of a second, with which the conformance tests run every study.
 """
 
 from __future__ import annotations

@@ -7,22 +7,25 @@ penalty. At the best split of a given weight vector w_i between the two,
     min over λ_i φ_i = w_i of  a λ_i² + b ‖φ_i‖²  =  2 √(a b) ‖w_i‖,
 
 which is a group penalty: it switches off whole nodes, and those that survive number as many as the teacher's. The
-direct twin (λ frozen at 1) has a plain ridge penalty and keeps them all.
+direct twin (λ frozen at 1) has a plain ridge penalty and keeps them all; `layer: group_lasso` puts the right-hand side
+itself on plain weights.
 
 Giambagli, Buffoni, Chicchi, Fanelli 2023, arXiv:2310.12612. The width of the teacher's second layer is not in the
-published settings; 20 is our choice.
+published settings; 20 is our choice. So are the rules of pruning other than the threshold, and the fine-tuning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from math import nan
+from collections.abc import Mapping
+from math import nan, sqrt
 from typing import TYPE_CHECKING, Any
 
+from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.lazy import torch
 from tsd.studies._base import Curve, Fitted, GradientStudy, Measured, Metric, Shelf, Start
+from tsd.studies._spectral_observables import keep_curve, kept_counts, mse, observables, path_distance, paths
+from tsd.studies._spectral_pruning import alive, by_count, by_percentile, by_threshold, core, node_scores, prune
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,21 +45,47 @@ class Trial(GradientStudy):
     teacher_width: Static[int] = field(20, ge=1, unit="nodes", doc="Width of the teacher's first hidden layer.")
     student_width: Static[int] = field(100, ge=1, unit="nodes", doc="Width of the student's first hidden layer.")
     input_dim: Static[int] = field(10, ge=1, unit="nodes", doc="Dimension of the Gaussian inputs.")
-    second_width: Static[int] = field(20, ge=1, unit="nodes", doc="Width of the second hidden layer of both.")
+    second_width: Static[int] = field(20, ge=1, unit="nodes", doc="Width of every later hidden layer of the teacher.")
+    student_second_width: Static[int] = field(
+        0, ge=0, unit="nodes", doc="Width of every later hidden layer of the student; 0 takes second_width."
+    )
+    depth: Static[int] = field(2, ge=2, unit="layers", doc="Hidden layers of both.")
     activation: Static[str] = field(
         "relu", choices=("relu", "erf", "tanh"), doc="Activation of both; erf is erf(z/√2)."
     )
     layer: Static[str] = field(
-        "spectral", choices=("spectral", "direct"), doc="Whether the student's first layer trains λ and φ, or weights."
+        "spectral",
+        choices=("spectral", "direct", "group_lasso"),
+        doc="What the student's first layer trains: λ and φ, weights under a ridge, or weights under a group penalty.",
+    )
+    spectral_layers: Static[int] = field(
+        1, ge=1, unit="layers", doc="How many hidden layers of the student, from the input on, are such layers."
     )
     samples: Static[int] = field(10_000, ge=2, unit="samples", doc="Labelled inputs; a fifth is held out to validate.")
     test_samples: Static[int] = field(10_000, ge=2, unit="samples", doc="Fresh inputs for the test error.")
-    eigenvalue_l2: Batched[float] = field(5e-4, ge=0, doc="Penalty on Σ λ²; direct layers have no λ and ignore it.")
-    eigenvector_l2: Batched[float] = field(0.01, ge=0, doc="Penalty on Σ φ², which are a direct layer's weights.")
+    eigenvalue_l2: Batched[float] = field(5e-4, ge=0, doc="Penalty a on Σ λ²; direct layers have no λ and ignore it.")
+    eigenvector_l2: Batched[float] = field(
+        0.01, ge=0, doc="Penalty b on Σ φ², which are a direct layer's weights; group_lasso has 2 √(a b) on Σ ‖w_i‖."
+    )
     prune_threshold: Batched[float] = field(
         0.05, ge=0, lt=1, doc="A node is alive if its score exceeds this share of the largest."
     )
+    prune_by: Static[str] = field(
+        "threshold",
+        choices=("threshold", "percentile", "count"),
+        doc="Whether prune_threshold, prune_percentile or prune_keep says which nodes of such a layer stay.",
+    )
+    prune_percentile: Batched[float] = field(80.0, ge=0, lt=100, unit="%", doc="Share of the weakest nodes that go.")
+    prune_keep: Batched[int] = field(20, ge=1, unit="nodes", doc="How many of the strongest nodes stay.")
+    finetune_epochs: Static[int] = field(
+        0, ge=0, unit="epochs", doc="Passes of the pruned student over the training set, without penalties."
+    )
+    observables: Static[bool] = field(False, doc="Whether the curves of single nodes, thresholds and paths are kept.")
     epochs: Static[int] = field(2000, ge=1, unit="epochs", doc="Passes over the training set, where steps is 0.")
+
+
+def _curve(name: str, unit: str, doc: str, step: str) -> Metric:
+    return Metric(name, unit, doc, curve=True, step=step)
 
 
 METRICS = (
@@ -65,9 +94,11 @@ METRICS = (
     Metric("validation_mse", "target²", "Mean squared error on the inputs held out to validate."),
     Metric("target_variance", "target²", "Variance of the teacher's output on the test inputs."),
     Metric("alive_nodes", "nodes", "Hidden nodes whose score exceeds prune_threshold of the largest.", type=int),
-    Metric("test_mse_pruned", "target²", "Test error with the alive nodes only."),
+    Metric("test_mse_pruned", "target²", "Test error after pruning by prune_by."),
+    Metric("test_mse_finetuned", "target²", "Test error after pruning and fine-tuning; NaN where that diverged."),
     Metric("keep_top_teacher", "target²", "Test error with as many of the best nodes as the teacher has."),
     Metric("keep_top_teacher_ratio", "", "keep_top_teacher over test_mse."),
+    Metric("path_distance", "", "Distance of the pruned student's paths from the teacher's, over their mean size."),
     Metric(
         "mse_keep",
         "target²",
@@ -78,6 +109,23 @@ METRICS = (
     Metric("test_mse", "target²", "Mean squared error on fresh inputs, along the training.", curve=True),
     Metric("alive_nodes", "nodes", "Alive hidden nodes along the training.", curve=True),
     Metric("train_loss", "target²", "Training error and penalties together, along the training.", curve=True),
+    _curve(
+        "alive_by_layer", "nodes", "Alive nodes of each layer of the kind `layer`, where there are several.", "layer"
+    ),
+    _curve("score", "", "Scores of the first hidden layer's nodes over the largest, falling.", "rank"),
+    _curve("excess_mse", "target²", "What pruning to the best nodes changes in the test error, |Δ|.", "nodes_kept"),
+    _curve(
+        "scaled_excess",
+        "",
+        "excess_mse over its largest value, up to twice as many nodes as the teacher has.",
+        "per_mille_of_teacher",
+    ),
+    _curve("threshold_nodes", "nodes", "Nodes of a score above the threshold.", "threshold_percent"),
+    _curve("threshold_mse", "target²", "Test error with these nodes only.", "threshold_percent"),
+    _curve("student_paths", "", "Quantiles of the pruned student's path magnitudes.", "path_percent"),
+    _curve("teacher_paths", "", "Quantiles of the teacher's path magnitudes.", "path_percent"),
+    _curve("student_connectivity", "", "Summed incoming weights of alive nodes, scaled to [0, 1], rising.", "rank"),
+    _curve("teacher_connectivity", "", "The same of the teacher's nodes.", "rank"),
 )
 
 EXAMPLE = {
@@ -89,19 +137,29 @@ EXAMPLE = {
     "test_samples": 50,
     "batch_size": 20,
     "epochs": 10,
+    "finetune_epochs": 2,
+    "observables": True,
     "curve_points": 3,
 }
+
+
+def prepare(depth: int, spectral_layers: int) -> None:
+    """Raises UserError where more layers are to be spectral than there are."""
+    if spectral_layers > depth:
+        raise UserError(
+            f"spectral_layers is {spectral_layers}, but the student has {depth} hidden layers. "
+            f"Ask for at most {depth}, or for a larger depth."
+        )
 
 
 def start(trial: Trial, streams: Streams, shelf: Shelf) -> Start:
     """A random teacher (its first layer spectral with λ = 1), Gaussian inputs with its labels, an untrained student."""
     dtype = getattr(torch, trial.dtype)
-    teacher = _model(trial, trial.teacher_width, "direct")
+    teacher, student = _teacher(trial), _student(trial)
     weights = {
         name: tensor.to(dtype)
         for name, tensor in teacher.init(lambda purpose: streams.generator("teacher", purpose))[0].items()
     }
-    student = _model(trial, trial.student_width, trial.layer)
     params, buffers = student.init(lambda purpose: streams.generator("init", purpose))
 
     def labelled(purpose: str, count: int) -> dict[str, Tensor]:
@@ -113,7 +171,8 @@ def start(trial: Trial, streams: Streams, shelf: Shelf) -> Start:
     train_count = trial.samples - max(1, round(VALIDATION_SHARE * trial.samples))
     train = {name: tensor[:train_count] for name, tensor in known.items()}
     validation = {name: tensor[train_count:] for name, tensor in known.items()}
-    held = {"train": train, "validation": validation, "test": labelled("test inputs", trial.test_samples)}
+    test = labelled("test inputs", trial.test_samples)
+    held = {"train": train, "validation": validation, "test": test, "teacher": weights, "streams": streams}
     return Start(student, params, buffers, train, held)
 
 
@@ -123,14 +182,26 @@ def loss(student: View, batch: Mapping[str, Tensor], trial: Trial) -> Tensor:
 
 
 def penalties(trial: Trial) -> dict[str, float]:
-    """Separate L2 on eigenvectors and eigenvalues; nothing on the second layer."""
-    both = {"layer1.eigenvectors": trial.eigenvector_l2, "layer1.eigenvalues": trial.eigenvalue_l2}
-    return both if trial.layer == "spectral" else {"layer1.eigenvectors": trial.eigenvector_l2}
+    """Separate L2 on eigenvectors and eigenvalues; nothing on plain layers."""
+    coefficients = {
+        "spectral": {"eigenvectors": trial.eigenvector_l2, "eigenvalues": trial.eigenvalue_l2},
+        "direct": {"eigenvectors": trial.eigenvector_l2},
+        "group_lasso": {},
+    }[trial.layer]
+    return {f"layer{number}.{kind}": c for number in _penalised(trial) for kind, c in coefficients.items()}
+
+
+def group_penalties(trial: Trial) -> dict[str, float]:
+    """2 √(eigenvalue_l2 · eigenvector_l2) on Σ_i ‖w_i‖ of group_lasso: what the two penalties of a spectral layer come
+    down to at the best split of its weights."""
+    c = 2 * sqrt(trial.eigenvalue_l2 * trial.eigenvector_l2)
+    return {f"layer{number}.eigenvectors": c for number in _penalised(trial) if trial.layer == "group_lasso"}
 
 
 def trace(student: Fitted, held: Mapping[str, Any], trial: Trial) -> dict[str, float]:
     """What is watched along the training."""
     penalty = sum(c * float(student.params[name].square().sum()) for name, c in penalties(trial).items())
+    penalty += sum(c * float(student.params[name].norm(dim=-1).sum()) for name, c in group_penalties(trial).items())
     return {
         "test_mse": mse(student, held["test"]),
         "alive_nodes": int(alive(student.params, trial.prune_threshold).sum()),
@@ -139,77 +210,78 @@ def trace(student: Fitted, held: Mapping[str, Any], trial: Trial) -> dict[str, f
 
 
 def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
-    """Errors, surviving nodes, and the error with the n best nodes for many n."""
-    survivors = alive(student.params, trial.prune_threshold)
+    """Errors, surviving nodes, the student after pruning, and the error with the n best nodes for many n."""
+    params, test = student.params, held["test"]
+    living = {number: alive(params, trial.prune_threshold, number) for number in _penalised(trial)}
+    stay = survivors(params, trial)
     counts = kept_counts(trial.student_width, trial.teacher_width)
-    kept = keep_curve(student, held["test"], counts, trial.activation)
-    test, top = mse(student, held["test"]), kept[counts.index(min(trial.teacher_width, trial.student_width))]
+    kept = keep_curve(student, test, counts, trial.activation)
+    error, top = mse(student, test), kept[counts.index(min(trial.teacher_width, trial.student_width))]
     metrics = {
-        "test_mse": test,
+        "test_mse": error,
         "train_mse": mse(student, held["train"]),
         "validation_mse": mse(student, held["validation"]),
-        "target_variance": float(held["test"]["y"].var()),
-        "alive_nodes": int(survivors.sum()),
-        "test_mse_pruned": mse(Fitted(student.model, prune(student.params, survivors), {}), held["test"]),
+        "target_variance": float(test["y"].var()),
+        "alive_nodes": int(living[1].sum()),
+        "test_mse_pruned": mse(Fitted(student.model, prune(params, stay), {}), test),
         "keep_top_teacher": top,
-        "keep_top_teacher_ratio": top / test if test > 0 else nan,
+        "keep_top_teacher_ratio": top / error if error > 0 else nan,
+        "path_distance": path_distance(paths(core(params, living)), paths(held["teacher"])),
     }
-    return Measured(metrics, [Curve("mse_keep", counts, kept)])
+    if trial.finetune_epochs:
+        tuned = finetuned(Fitted(student.model, core(params, stay), {}), held, trial)
+        metrics["test_mse_finetuned"] = mse(tuned, test) if tuned else nan
+    curves = [Curve("mse_keep", counts, kept)]
+    if trial.spectral_layers > 1:
+        curves.append(Curve("alive_by_layer", list(living), [int(mask.sum()) for mask in living.values()]))
+    if trial.observables:
+        curves += observables(student, held, living, curves[0], trial)
+    return Measured(metrics, curves)
 
 
-def node_scores(params: Params) -> Tensor:
-    """How much each node of the first hidden layer weighs: |λ_i| ‖φ_i‖ = ‖w_i‖, shape (node,). §3 of the paper, up to a
-    factor that all nodes share. Unchanged by λ → c λ, φ → φ / c."""
-    norms = params["layer1.eigenvectors"].norm(dim=-1)
-    return norms * params["layer1.eigenvalues"].abs() if "layer1.eigenvalues" in params else norms
+def survivors(params: Params, trial: Trial) -> dict[int, Tensor]:
+    """Masks of the nodes that stay where the student is pruned by `prune_by`, by the number of their layer."""
+    scores = {number: node_scores(params, number) for number in _penalised(trial)}
+    if trial.prune_by == "count":
+        return {number: by_count(each, trial.prune_keep) for number, each in scores.items()}
+    if trial.prune_by == "percentile":
+        return {number: by_percentile(each, trial.prune_percentile) for number, each in scores.items()}
+    return {number: by_threshold(each, trial.prune_threshold) for number, each in scores.items()}
 
 
-def alive(params: Params, threshold: float) -> Tensor:
-    """Nodes whose score exceeds `threshold` times the largest, a mask of shape (node,)."""
-    scores = node_scores(params)
-    return scores > threshold * scores.max()
+def finetuned(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Fitted | None:
+    """The student after `finetune_epochs` more passes over the training set with the settings of its training, but
+    without penalties: they have made their choice, and would only shrink what is left. None where that diverged."""
+    from tsd.engine.fit import fit
+
+    settings = Trial.of({**trial.values(), "epochs": trial.finetune_epochs, "steps": 0, "curve_points": 0})
+    start = Start(student.model, student.params, student.buffers, held["train"], {})
+    [run] = fit([start], [settings], [held["streams"]], loss, device=str(held["train"]["x"].device))
+    return None if run.diverged else run.fitted
 
 
-def prune(params: Params, keep: Tensor) -> dict[str, Tensor]:
-    """The parameters with the incoming weights of all nodes outside the mask `keep` (node,) set to zero; every
-    activation of this study is zero at zero, so these nodes are gone."""
-    cut = torch.where(keep.unsqueeze(1), params["layer1.eigenvectors"], 0.0)
-    return {**params, "layer1.eigenvectors": cut}
+def _penalised(trial: Trial) -> range:
+    """Numbers of the student's layers of the kind `layer`."""
+    return range(1, trial.spectral_layers + 1)
 
 
-def mse(student: Fitted, data: Mapping[str, Tensor]) -> float:
-    """Mean squared error of the student on inputs `x` with labels `y`."""
-    output = student.model.forward(student.params, student.buffers, data["x"]).output
-    return float((output - data["y"]).square().mean())
-
-
-def kept_counts(width: int, teacher_width: int) -> list[int]:
-    """Numbers of kept nodes at which `mse_keep` is taken: all up to twice the teacher's width, and above that about
-    eight for every doubling; the whole student always."""
-    counts = {*range(1, 2 * teacher_width + 1), 10, 15, 18, 20, 22, 25, 30, 40, width}
-    step = 2 * teacher_width
-    while step < width:
-        counts.add(step)
-        step += max(1, step // 8)
-    return sorted(count for count in counts if count <= width)
-
-
-def keep_curve(student: Fitted, data: Mapping[str, Tensor], counts: Sequence[int], activation: str) -> list[float]:
-    """Mean squared error with the n best nodes of the first hidden layer, for every n of the rising `counts`."""
-    from tsd.models._chain import ACTIVATIONS
-
-    order = node_scores(student.params).argsort(descending=True, stable=True)
-    hidden = student.model.forward(student.params, student.buffers, data["x"]).features["hidden1"][:, order]
-    second = student.params["layer2.weight"][:, order]
-    value = ACTIVATIONS[activation].value
-    signal, errors = torch.zeros_like(hidden[:, :1]), []
-    for low, high in pairwise([0, *counts]):
-        signal = signal + hidden[:, low:high] @ second[:, low:high].mT
-        errors.append(float((value(signal).sum(1) - data["y"]).square().mean()))
-    return errors
-
-
-def _model(trial: Trial, width: int, layer: str) -> SpectralMLP:
+def _teacher(trial: Trial) -> SpectralMLP:
     from tsd.models.spectral_mlp import SpectralMLP
 
-    return SpectralMLP(trial.input_dim, width, trial.second_width, trial.activation, layer)
+    return SpectralMLP(
+        trial.input_dim, trial.teacher_width, trial.second_width, trial.activation, "direct", trial.depth
+    )
+
+
+def _student(trial: Trial) -> SpectralMLP:
+    from tsd.models.spectral_mlp import SpectralMLP
+
+    return SpectralMLP(
+        trial.input_dim,
+        trial.student_width,
+        trial.student_second_width or trial.second_width,
+        trial.activation,
+        trial.layer,
+        trial.depth,
+        trial.spectral_layers,
+    )

@@ -1,10 +1,13 @@
 """Spectral students: what theory says of scores, penalties and pruning."""
 
+from statistics import median
+
 import pytest
 import torch
 
 from tsd.engine.rng import Streams
 from tsd.engine.run import run_pack
+from tsd.errors import UserError
 from tsd.studies import spectral
 from tsd.studies._base import Fitted
 
@@ -83,7 +86,7 @@ def test_keeping_n_nodes_is_pruning_the_others(layer, activation):
     for count, error in zip(counts, curve, strict=True):
         mask = torch.zeros(7, dtype=torch.bool)
         mask[order[:count]] = True
-        pruned = Fitted(student.model, spectral.prune(student.params, mask), {})
+        pruned = Fitted(student.model, spectral.prune(student.params, {1: mask}), {})
         assert error == pytest.approx(spectral.mse(pruned, held["test"]), rel=1e-5)
     assert curve[-1] == pytest.approx(spectral.mse(student, held["test"]), rel=1e-5)
 
@@ -94,7 +97,7 @@ def test_nodes_are_alive_above_the_threshold_and_pruning_takes_the_others():
     params["layer1.eigenvectors"] = torch.nn.functional.normalize(params["layer1.eigenvectors"], dim=1) * scale
     params["layer1.eigenvalues"] = torch.ones(7)
     assert spectral.alive(params, 0.05).tolist() == [True, False, True, False, True, True, True]
-    pruned = spectral.prune(params, spectral.alive(params, 0.05))
+    pruned = spectral.prune(params, {1: spectral.alive(params, 0.05)})
     assert spectral.node_scores(pruned).count_nonzero() == 5
     assert not torch.equal(pruned["layer1.eigenvectors"], params["layer1.eigenvectors"])
 
@@ -131,6 +134,79 @@ def test_training_lowers_every_error_and_metrics_fit_together(layer):
         assert curves["mse_keep"].values[-1] == pytest.approx(metrics["test_mse"], rel=1e-4)
         assert curves["mse_keep"].values[2] == metrics["keep_top_teacher"]
         assert metrics["keep_top_teacher_ratio"] == metrics["keep_top_teacher"] / metrics["test_mse"]
+
+
+def test_spectral_students_and_the_group_penalty_find_the_teachers_width_and_a_ridge_does_not():
+    """Two nodes in the teacher's first layer, ten in the student's, both hidden layers penalised: the two ways to write
+    one penalty let equally many nodes live, student by student."""
+    sizes = {"teacher_width": 2, "student_width": 10, "samples": 1000, "test_samples": 1000, "batch_size": 100}
+    seeds = [Streams({"teacher": i, "data": i, "init": i}) for i in range(8)]
+
+    def alive_nodes(layer):
+        trial = trial_of(**sizes, epochs=300, curve_points=0, finetune_epochs=0, layer=layer, spectral_layers=2)
+        return [outcome.measured.metrics["alive_nodes"] for outcome in run_pack(spectral, [trial] * 8, seeds, None)]
+
+    own, lasso, direct = map(alive_nodes, ("spectral", "group_lasso", "direct"))
+    assert sum(a == b for a, b in zip(own, lasso, strict=True)) >= 7
+    assert median(own) == median(lasso) == 2
+    assert median(direct) >= 6
+
+
+@pytest.mark.parametrize("values", [{"layer": "group_lasso"}, {"spectral_layers": 2, "depth": 3, "activation": "erf"}])
+def test_other_layers_too_give_the_same_bits_in_any_company(values):
+    trials = [trial_of(**values, eigenvalue_l2=10.0**-i, eigenvector_l2=0.1 * i) for i in range(3)]
+    seeds = [Streams({"data": i, "init": i}) for i in range(3)]
+    together = [repr(outcome) for outcome in run_pack(spectral, trials, seeds, None)]
+    alone = [repr(run_pack(spectral, [trial], [own], None)[0]) for trial, own in zip(trials, seeds, strict=True)]
+    assert alone == together
+
+
+def test_the_penalised_loss_that_is_traced_counts_every_layer_and_both_kinds_of_penalty():
+    for layer, kind in (("spectral", "square"), ("group_lasso", "norm")):
+        trial = trial_of(layer=layer, spectral_layers=2, eigenvalue_l2=0.5, eigenvector_l2=2.0)
+        student, held = student_of(trial)
+        phi = [student.params[f"layer{number}.eigenvectors"] for number in (1, 2)]
+        if kind == "norm":
+            penalty = sum(2 * each.norm(dim=1).sum() for each in phi)
+        else:
+            eigenvalues = (student.params[f"layer{number}.eigenvalues"] for number in (1, 2))
+            penalty = sum(2 * each.square().sum() for each in phi) + sum(
+                each.square().sum() / 2 for each in eigenvalues
+            )
+        traced = spectral.trace(student, held, trial)["train_loss"]
+        assert traced == pytest.approx(spectral.mse(student, held["train"]) + float(penalty), rel=1e-6)
+
+
+@pytest.mark.parametrize("prune_by, left", [("threshold", 7), ("percentile", 4), ("count", 2)])
+def test_fine_tuning_repairs_what_pruning_took_and_wakes_no_node(prune_by, left):
+    settings = {"prune_threshold": 0.0, "prune_percentile": 50.0, "prune_keep": 2, "finetune_epochs": 200}
+    trial = trial_of(**settings, prune_by=prune_by, samples=500, eigenvector_l2=1e-3)
+    student, held = student_of(trial)
+    start = Fitted(student.model, spectral.core(student.params, spectral.survivors(student.params, trial)), {})
+    tuned = spectral.finetuned(start, held, trial)
+    assert spectral.mse(tuned, held["train"]) < 0.7 * spectral.mse(start, held["train"])
+    assert len(spectral.node_scores(tuned.params)) == left
+    metrics = spectral.measure(student, held, trial).metrics
+    assert metrics["test_mse_finetuned"] == spectral.mse(tuned, held["test"])
+    assert metrics["test_mse_pruned"] == pytest.approx(spectral.mse(start, held["test"]), rel=1e-5)
+
+
+def test_more_spectral_layers_than_layers_are_refused():
+    spectral.prepare(2, 2)
+    with pytest.raises(UserError, match=r"spectral_layers is 3, but the student has 2 hidden layers"):
+        spectral.prepare(2, 3)
+
+
+def test_curves_of_single_nodes_are_recorded_where_they_are_asked_for():
+    def curves(**values):
+        [outcome] = run_pack(spectral, [trial_of(**values)], [SEEDS], None)
+        return {curve.metric: curve for curve in outcome.measured.curves}
+
+    few, many, deep = curves(observables=False), curves(), curves(spectral_layers=2)
+    assert set(few) == {"mse_keep", "test_mse", "alive_nodes", "train_loss"}
+    assert set(many) == {metric.name for metric in spectral.METRICS if metric.curve} - {"alive_by_layer"}
+    assert list(deep["alive_by_layer"].steps) == [1, 2]
+    assert deep["alive_by_layer"].values[0] == deep["alive_nodes"].values[-1]
 
 
 def test_double_precision_reaches_every_number():
