@@ -2,4 +2,4 @@
 
 from tsd.families import Family
 
-METHODS = Family("tsd.methods", "method")
+METHODS = Family("tsd.methods", "method", summed=True)

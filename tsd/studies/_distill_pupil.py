@@ -70,9 +70,10 @@ class Pupil:
         """The student's fresh weights and those of its adapters. An adapter has no buffers."""
         params, buffers = self.student.init(draw)
         for name, adapter in self.adapters.items():
-            prefix = f"{ADAPTER}{name}."
-            own, _ = adapter.init(lambda key, prefix=prefix: draw(prefix + key))  # type: ignore[misc]
-            params |= {prefix + key: value for key, value in own.items()}
+            # In a sum of methods the adapter is `<method>.<adapter>`, and draws as it does where the method is alone.
+            drawn = ADAPTER + name.rpartition(".")[2]
+            own, _ = adapter.init(lambda key, drawn=drawn: draw(f"{drawn}.{key}"))  # type: ignore[misc]
+            params |= {f"{ADAPTER}{name}.{key}": value for key, value in own.items()}
         return params, buffers
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> PupilView:

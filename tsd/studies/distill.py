@@ -112,6 +112,7 @@ def prepare(trial: Trial) -> None:
     method, networks = trial.part("method"), pair(trial)
     method.reads(*networks)
     method.adapters(*networks)
+    method.phases()
     if trial.validation_per_class + max(trial.samples_per_class, 1) > smallest:
         raise UserError(
             f"samples_per_class {trial.samples_per_class} and validation_per_class {trial.validation_per_class} ask "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from tsd.families import Family
+from tsd.families import SUM, Family
 from tsd.fields import Field, Scalar
 from tsd.sweep._yaml import Node
 from tsd.sweep.problems import Problem, listed, nearest, shorten
@@ -67,9 +67,10 @@ class Known:
         """The value of the field `name`; None, with the problem told, where it does not fit."""
         value: Scalar | None = None
         owners = self.owners(name)
+        given = _value(node, self.families[name]) if name in self.families else node.value
         for owner, field in owners.items():
             try:
-                value = field.parse(node.value)
+                value = field.parse(given)
             except ValueError:
                 whose = f"; `{owner}` expects" if len(owners) > 1 else ", expected"
                 problems.append(node.problem(f"Found {node.found()}{whose} {field.expected()}.{_hint(node, field)}"))
@@ -86,10 +87,11 @@ def known(study: str, module: ModuleType | None, root: Mapping[str, Node]) -> Kn
     complete = True
     for part, family in module.Trial.parts.items():
         names = family.names()
-        named = [*_given(part, root)] or [own[part].default]
-        complete = complete and all(name in names for name in named)
-        members[part] = {name: member_fields(family, name) for name in names if name in named}
-        own[part] = replace(own[part], choices=tuple(names))
+        named = [*_given(part, family, root)] or [own[part].default]
+        complete = complete and all(family.has(name) for name in named)
+        sums = [name for name in dict.fromkeys(named) if family.has(name) and name not in names]
+        members[part] = {name: member_fields(family, name) for name in [*names, *sums] if name in named}
+        own[part] = replace(own[part], choices=(*names, *sums))
     found = Known(study, own, members, module.Trial.parts, complete)
     _agree(found)
     return found
@@ -101,14 +103,22 @@ def member_fields(family: Family, name: str) -> dict[str, Field]:
     return declared
 
 
-def _given(part: str, root: Mapping[str, Node]) -> Iterable[object]:
+def _given(part: str, family: Family, root: Mapping[str, Node]) -> Iterable[object]:
     """Every value that the file gives the field `part`, whether good or not."""
     fixed, axes, zips = (root[key].value if key in root else None for key in ("fixed", "axes", "zip"))
     entries = [n.value for n in zips] if isinstance(zips, list) else []
     for section in (fixed, axes, *entries):
         if isinstance(section, dict) and part in section:
-            value = section[part].value
-            yield from (n.value for n in value) if isinstance(value, list) else [value]
+            node = section[part]
+            values = node.value if isinstance(node.value, list) and section is not fixed else [node]
+            yield from (_value(each, family) for each in values)
+
+
+def _value(node: Node, family: Family) -> object:
+    """What a node says of a field that names a member; a list of members is their sum."""
+    if family.summed and isinstance(node.value, list):
+        return SUM.join(str(each.value) for each in node.value)
+    return node.value
 
 
 def _agree(found: Known) -> None:
