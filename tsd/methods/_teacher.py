@@ -6,6 +6,7 @@ comes from the stream `teacher`, so trials with other data, students or noise sh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tsd import data
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.lazy import torch
+from tsd.methods._base import Traits
 from tsd.models import MODELS
 from tsd.studies._base import Artefact, Fitted, GradientStudy, Kept, Start
 from tsd.studies._classify import accuracy, predict
@@ -68,6 +70,21 @@ def network(size: tuple[str, int, int], activation: str, shape: tuple[int, ...],
     return built
 
 
+@functools.lru_cache(maxsize=64)
+def traits(role: str, size: tuple[str, int, int], activation: str, shape: tuple[int, ...], classes: int) -> Traits:
+    """What is known of a network of (family, width, depth) before it is trained.
+
+    Raises:
+        UserError: it cannot be built for such inputs.
+    """
+    model = network(size, activation, shape, classes)
+    params, buffers = model.init(lambda name: Streams({}).generator("init", name))
+    with torch.no_grad():
+        view = model.forward(params, buffers, torch.zeros(1, *shape))
+    shapes = {point: tuple(value.shape[1:]) for point, value in view.features.items()}
+    return Traits(f"{role} {size[0]}", model.stages, model.embedding, shapes, classes)
+
+
 def taught(tutor: Tutor, trial: Any, streams: Streams, shelf: Shelf) -> Taught:
     """The network that teaches `trial`.
 
@@ -101,7 +118,7 @@ def train_network(
     loss: Loss,
     *,
     beside: Mapping[str, Tensor] | None = None,
-    keep: Callable[[Model], Model] = lambda model: model,
+    keep: Callable[[Any], Model] = lambda model: model,
     who: str = "teacher",
 ) -> Kept:
     """Train a network on the whole training set less the validation samples, with the teacher's recipe.

@@ -50,6 +50,12 @@ def agreement(logits: Tensor, other: Tensor) -> float:
     return accuracy(logits, other.argmax(1))
 
 
+def divergence(logits: Tensor, other: Tensor) -> float:
+    """KL(other ‖ own) between the answers of two classifiers at temperature 1, mean over samples, in nats."""
+    own, wanted = (torch.log_softmax(each.double(), dim=1) for each in (logits, other))
+    return (wanted.exp() * (wanted - own)).sum(1).mean().item()
+
+
 def nll(logits: Tensor, label: Tensor) -> float:
     """Negative log-likelihood of the labels, mean over samples, in nats."""
     return torch.nn.functional.cross_entropy(logits.double(), label).item()

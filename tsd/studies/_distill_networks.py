@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 from tsd import data
 from tsd.errors import UserError
-from tsd.lazy import torch
-from tsd.methods._base import Traits
-from tsd.methods._teacher import PLAIN, network
+from tsd.methods._teacher import PLAIN, traits
 
 if TYPE_CHECKING:
+    from tsd.methods._base import Traits
     from tsd.methods._teacher import Tutor
 
 
@@ -31,23 +29,6 @@ def inputs(trial: Any) -> tuple[tuple[int, ...], int]:
         return (trial.gaussian_dim,), trial.gaussian_classes
     at_hand = data.load(trial.dataset)
     return at_hand.input_shape, at_hand.classes
-
-
-@functools.lru_cache(maxsize=64)
-def traits(role: str, size: tuple[str, int, int], activation: str, shape: tuple[int, ...], classes: int) -> Traits:
-    """What is known of a network of (family, width, depth) before it is trained.
-
-    Raises:
-        UserError: it cannot be built for such inputs.
-    """
-    from tsd.engine.rng import Streams
-
-    model = network(size, activation, shape, classes)
-    params, buffers = model.init(lambda name: Streams({}).generator("init", name))
-    with torch.no_grad():
-        view = model.forward(params, buffers, torch.zeros(1, *shape))
-    shapes = {point: tuple(value.shape[1:]) for point, value in view.features.items()}
-    return Traits(f"{role} {size[0]}", model.stages, model.embedding, shapes, classes)
 
 
 def pair(trial: Any) -> tuple[Traits, Traits]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tsd import data
 from tsd.lazy import torch
-from tsd.methods._teacher import images, taught
+from tsd.methods._teacher import images, network, taught
 from tsd.studies._base import Start
 from tsd.studies._distill_lesson import LOGITS, PRODUCT, STATE, TEACHER, alters, live, product, shown
-from tsd.studies._distill_networks import network, pair, student_size, tutor
+from tsd.studies._distill_networks import pair, student_size, tutor
 from tsd.studies._distill_pupil import MEMORY, Pupil
 
 if TYPE_CHECKING:

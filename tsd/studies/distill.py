@@ -19,11 +19,12 @@ from tsd import data
 from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.methods import METHODS
+from tsd.methods._teacher import network
 from tsd.models import MODELS
 from tsd.studies._base import Artefact, GradientStudy, Measured, Metric, Phase
-from tsd.studies._classify import accuracy, agreement, calibration_error, nll, predict, recalibrated
+from tsd.studies._classify import accuracy, agreement, calibration_error, divergence, nll, predict, recalibrated
 from tsd.studies._distill_lesson import teach
-from tsd.studies._distill_networks import inputs, network, pair, tutor
+from tsd.studies._distill_networks import inputs, pair, tutor
 from tsd.studies._distill_pupil import bare
 from tsd.studies._distill_start import start
 
@@ -125,6 +126,7 @@ METRICS = (
     Metric("test_accuracy", "%", "Test samples that the student classifies rightly."),
     Metric("teacher_accuracy", "%", "Test samples that the teacher classifies rightly."),
     Metric("agreement", "%", "Test samples to which student and teacher give the same class."),
+    Metric("divergence", "nats", "KL(teacher ‖ student) between their test answers at T = 1, mean over samples."),
     Metric("nll", "nats", "Negative log-likelihood of the test labels, mean over samples."),
     Metric("ece", "", "Expected calibration error on the test set, 15 equal bins of confidence; a fraction."),
     Metric("train_accuracy", "%", "Training samples of the student that it classifies rightly."),
@@ -205,6 +207,7 @@ def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
         "test_accuracy": accuracy(logits, label),
         "teacher_accuracy": accuracy(teacher, label),
         "agreement": agreement(logits, teacher),
+        "divergence": divergence(logits, teacher),
         "nll": nll(logits, label),
         "ece": calibration_error(logits, label),
         "train_accuracy": accuracy(predict(student, held["train"]["x"]), held["train"]["y"]),

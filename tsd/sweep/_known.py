@@ -89,7 +89,7 @@ def known(study: str, module: ModuleType | None, root: Mapping[str, Node]) -> Kn
         names = family.names()
         named = [*_given(part, family, root)] or [own[part].default]
         complete = complete and all(family.has(name) for name in named)
-        sums = [name for name in dict.fromkeys(named) if family.has(name) and name not in names]
+        sums = list(dict.fromkeys(name for name in named if family.has(name) and name not in names))
         members[part] = {name: member_fields(family, name) for name in [*names, *sums] if name in named}
         own[part] = replace(own[part], choices=(*names, *sums))
     found = Known(study, own, members, module.Trial.parts, complete)

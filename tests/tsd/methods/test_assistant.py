@@ -1,0 +1,133 @@
+"""Chains of assistants: what a hop is, what is shared, and that nothing is trained twice."""
+
+from dataclasses import dataclass, field
+
+import duckdb
+import numpy as np
+import pytest
+
+from tsd import data
+from tsd.engine.rng import STREAMS, Streams
+from tsd.engine.run import run_pack
+from tsd.errors import UserError
+from tsd.methods import assistant
+from tsd.methods.assistant import ASSISTANT, sizes
+from tsd.store import Store
+from tsd.studies import distill
+from tsd.sweep import columns, grid, plan, spec
+
+SMALL = {"teacher_width": 12, "student_width": 4, "teacher_epochs": 2}
+
+
+@dataclass
+class Shelf:
+    """Artefacts in memory; `made` tells in which order they were trained."""
+
+    kept: dict = field(default_factory=dict)
+    made: list = field(default_factory=list)
+
+    def get(self, artefact, trial, streams):
+        values = trial.values()
+        key = (artefact.name, *(values.get(f) for f in artefact.fields), *(streams.seeds[s] for s in artefact.streams))
+        if key not in self.kept:
+            self.kept[key] = artefact.make(trial, streams, self)
+            self.made.append((artefact.name, values.get("assistants")))
+        return self.kept[key]
+
+
+def trial(**changed):
+    return distill.Trial.of(distill.EXAMPLE | SMALL | {"method": "assistant"} | changed)
+
+
+def seeds():
+    return Streams(dict.fromkeys(STREAMS, 0))
+
+
+def test_without_assistants_it_is_hinton_distillation():
+    shelf = Shelf()
+    chain, kd = (run_pack(distill, [trial(method=m)], [seeds()], shelf) for m in ("assistant", "kd"))
+    assert chain == kd
+    assert [name for name, _ in shelf.made] == ["teacher"]
+
+
+def test_a_chain_is_trained_from_the_teachers_side_and_chains_that_begin_alike_share_it():
+    shelf = Shelf()
+    for chain in ("10>8>6", "10>8", "10", "10>7"):
+        [outcome] = run_pack(distill, [trial(assistants=chain)], [seeds()], shelf)
+        assert outcome.state == "done"
+    trained = [chain for name, chain in shelf.made if name == "assistant"]
+    assert trained == ["10", "10>8", "10>8>6", "10>7"]
+    assert sum(name == "teacher" for name, _ in shelf.made) == 1
+
+
+def test_a_student_is_taught_by_the_last_assistant():
+    shelf = Shelf()
+    one = trial(assistants="10>6")
+    start = distill.start(one, seeds(), shelf)
+    arrays, facts = shelf.get(ASSISTANT, one, seeds())
+    every = data.load("digits").x_train.numpy()
+    rows = {x.tobytes(): logit for x, logit in zip(every, arrays["logits.train"], strict=True)}
+    told = [rows[x.tobytes()] for x in start.train["x"].numpy()]
+    assert np.array_equal(start.train["logits"].numpy(), told)
+    assert (
+        start.held["teacher_params"]
+        == facts["params"]
+        == sum(array.size for name, array in arrays.items() if not name.startswith("logits."))
+    )
+
+
+def test_a_hop_tells_how_good_its_own_teacher_was():
+    shelf = Shelf()
+    facts = [shelf.get(ASSISTANT, trial(assistants=chain), seeds())[1] for chain in ("10", "10>6")]
+    assert facts[1]["taught_by"] == facts[0]["accuracy"]
+    assert facts[0]["taught_by"] == shelf.get(distill.tutor(trial()).artefact, trial(), seeds())[1]["accuracy"]
+
+
+def test_an_assistant_learns_its_own_teachers_answers_where_labels_are_left_out():
+    """With the soft term alone, the first assistant agrees with the teacher more often than with the labels' chance."""
+    shelf, one = Shelf(), trial(assistants="10", soft_weight=1.0, teacher_epochs=20)
+    arrays, _ = shelf.get(ASSISTANT, one, seeds())
+    teacher, _ = shelf.get(distill.tutor(trial()).artefact, one, seeds())
+    assert (arrays["logits.test"].argmax(1) == teacher["logits.test"].argmax(1)).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("chain", "expected"), [("8", [(8, 0)]), ("20>8", [(20, 0), (8, 0)]), ("0x20>0x14", [(0, 20), (0, 14)])]
+)
+def test_sizes_are_read_from_the_teachers_side(chain, expected):
+    assert sizes(chain) == expected
+
+
+@pytest.mark.parametrize("chain", ["a", "8>", "8,4", "x8", ">", "-8", "8xdeep"])
+def test_a_chain_that_cannot_be_read_is_told_before_anything_starts(chain):
+    with pytest.raises(UserError, match="Give the widths of the assistants"):
+        distill.prepare(trial(assistants=chain))
+
+
+def test_a_plan_lists_every_hop_once_and_in_order(tmp_path):
+    file = tmp_path / "chains.yaml"
+    file.write_text(
+        "name: chains\nstudy: distill\nfixed: {dataset: digits, teacher: mlp, student: mlp, method: assistant}\n"
+        'axes: {assistants: ["", "10", "10>8", "10>8>6", "9>8"]}\nseeds: {teacher: 2, init: 3}\n'
+    )
+    sweep, connection = spec.load(file), duckdb.connect()
+    asked = grid.expand(sweep, connection)
+    store = Store.of(str(tmp_path), "chains")
+    connection.execute("CREATE TABLE todo AS SELECT * FROM trials")
+    static = [name for name in columns.static(sweep.fields) if name in asked.columns]
+    needs = plan.needs(sweep, connection, store, static)
+    told = [(need.name, need.level, need.row["assistants"]) for need in needs if need.row["seed_teacher"] == 0]
+    assert told == [
+        ("teacher", 0, told[0][2]),
+        ("assistant", 0, "10"),
+        ("assistant", 0, "9"),
+        ("assistant", 1, "10>8"),
+        ("assistant", 1, "9>8"),
+        ("assistant", 2, "10>8>6"),
+    ]
+    assert len({need.key for need in needs}) == len(needs) == 2 * len(told)
+
+
+def test_the_first_assistant_of_a_chain_needs_none_before_it():
+    assert assistant._before({"assistants": "10"}) == {}
+    assert assistant._before({"assistants": "10>8>6"}) == {"assistants": "10>8"}
