@@ -91,7 +91,7 @@ def _unknown(name: str, x: Tensor) -> Tensor:
     raise KeyError(name)
 
 
-def _nobody(x: Tensor) -> View:
+def _nobody(x: Tensor, *, train: bool = True) -> View:
     raise TypeError("this method did not declare that it asks the networks again")
 
 
@@ -109,7 +109,8 @@ class Lesson:
         drawn: what `draw` added to the batch.
         adapt: (name of an adapter, activations) → its output, through its trained weights.
         frozen: (name of a product, activations) → its output, through weights that stay.
-        ask_student, ask_teacher: other inputs → the view of them; with `needs.input_gradients`.
+        ask_student, ask_teacher: other inputs → the view of them; with `needs.input_gradients`. The student normalises
+            by the statistics of these inputs, or, with `train=False`, by its running ones.
         memory: what the method carries from update to update; what it writes is there at the next one.
         networks: what is known of student and teacher.
     """
@@ -123,7 +124,7 @@ class Lesson:
     drawn: Mapping[str, Tensor] = field(default_factory=dict)
     adapt: Callable[[str, Tensor], Tensor] = _unknown
     frozen: Callable[[str, Tensor], Tensor] = _unknown
-    ask_student: Callable[[Tensor], View] = _nobody
+    ask_student: Callable[..., View] = _nobody
     ask_teacher: Callable[[Tensor], View] = _nobody
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     networks: tuple[Traits, ...] = ()
@@ -141,6 +142,11 @@ class Distillation(Fields):
     neutral: ClassVar[Mapping[str, float | str]] = {}
     artefacts: ClassVar[tuple[Artefact, ...]] = ()
     """What is trained beforehand besides the teacher. Its arrays are named "<product>.<weight>"."""
+
+    @property
+    def batch_statistics(self) -> bool:
+        """Whether the teacher normalises by the statistics of the batch; a method may leave it to a field."""
+        return self.needs.batch_statistics
 
     def loss(self, lesson: Lesson) -> Terms:
         """The terms of one batch. A term that several methods of a sum name alike (`hard`) is taken from the first."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tsd.errors import UserError
 from tsd.fields import Static, field
 from tsd.lazy import torch
-from tsd.methods._base import Distillation, Traits
+from tsd.methods._base import Distillation, Lesson, Traits
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -101,8 +102,7 @@ def regressor(
     def build() -> nn.Module:
         layers: OrderedDict[str, nn.Module] = OrderedDict(fit=_fitting(names, student, teacher))
         if norm:
-            kind = torch.nn.BatchNorm2d if len(teacher) == 3 else torch.nn.BatchNorm1d
-            layers["norm"] = kind(teacher[0], track_running_stats=False)
+            layers["norm"] = _norm(teacher)
         if relu:
             layers["relu"] = torch.nn.ReLU()
         return torch.nn.Sequential(layers)
@@ -110,18 +110,64 @@ def regressor(
     return from_module(build)
 
 
-def _fitting(names: tuple[str, str], student: tuple[int, ...], teacher: tuple[int, ...]) -> nn.Module:
+def connectors(pairs: Pairs, student: Traits, teacher: Traits) -> dict[str, Model]:
+    """What turns the student's activations of every pair into the shape of the teacher's, for activations of both
+    signs: the layer of a `regressor` without bias, drawn N(0, 2/n), and batch norm. Equal shapes need none.
+
+    Returns:
+        "connector<number of the pair>" → network; `connected` applies them.
+    Raises:
+        UserError: no such layer leads from one shape to the other.
+    """
+    from tsd.models._initial import he
+    from tsd.models._module import from_module
+
+    def build(own: str, other: str) -> nn.Module:
+        shape = teacher.shapes[other]
+        layer = _fitting((own, other), student.shapes[own], shape, bias=False)
+        return torch.nn.Sequential(OrderedDict(fit=layer, norm=_norm(shape)))
+
+    return {
+        f"connector{number}": from_module(partial(build, own, other), initial=he)
+        for number, (own, other) in enumerate(pairs)
+        if student.shapes[own] != teacher.shapes[other]
+    }
+
+
+def connected(pairs: Pairs, lesson: Lesson) -> list[tuple[Tensor, Tensor]]:
+    """The activations of every pair, the student's behind its connector."""
+    student, teacher = lesson.networks
+    return [
+        (
+            lesson.student.features[own]
+            if student.shapes[own] == teacher.shapes[other]
+            else lesson.adapt(f"connector{number}", lesson.student.features[own]),
+            lesson.teacher.features[other],
+        )
+        for number, (own, other) in enumerate(pairs)
+    ]
+
+
+def _norm(shape: tuple[int, ...]) -> nn.Module:
+    """Batch norm that carries no statistics from batch to batch."""
+    kind = torch.nn.BatchNorm2d if len(shape) == 3 else torch.nn.BatchNorm1d
+    return kind(shape[0], track_running_stats=False)
+
+
+def _fitting(
+    names: tuple[str, str], student: tuple[int, ...], teacher: tuple[int, ...], *, bias: bool = True
+) -> nn.Module:
     nn = torch.nn
     if len(student) == len(teacher) == 1:
-        return nn.Linear(student[0], teacher[0])
+        return nn.Linear(student[0], teacher[0], bias=bias)
     if len(student) == len(teacher) == 3 and student[1] == student[2] and teacher[1] == teacher[2]:
         high, wanted = student[1], teacher[1]
         if high == 2 * wanted:
-            return nn.Conv2d(student[0], teacher[0], 3, stride=2, padding=1)
+            return nn.Conv2d(student[0], teacher[0], 3, stride=2, padding=1, bias=bias)
         if 2 * high == wanted:
-            return nn.ConvTranspose2d(student[0], teacher[0], 4, stride=2, padding=1)
+            return nn.ConvTranspose2d(student[0], teacher[0], 4, stride=2, padding=1, bias=bias)
         if high >= wanted:
-            return nn.Conv2d(student[0], teacher[0], 1 + high - wanted)
+            return nn.Conv2d(student[0], teacher[0], 1 + high - wanted, bias=bias)
     raise UserError(
         f"The student's `{names[0]}` of shape {student} cannot be compared with the teacher's `{names[1]}` of shape "
         f"{teacher}: maps must be square, and the student's as high as the teacher's, higher, or exactly half as "

@@ -3,6 +3,8 @@
 L = mean_i ℓ_i + ε mean_i ‖∂ℓ_i/∂x_i‖₂,  ℓ = the distillation loss of one sample.   Kong, Guo, You, Xu, AAAI 2020.
 The loss depends on the input through both networks, so the gradient goes through both; `teacher_input_grad: false` is
 the form that leaves the teacher's part out. ε = 0 is Hinton distillation, by the same operations.
+In training, batch norm makes a sample's loss depend on the whole batch; the gradient then says what a sample does to
+all of them. `slope_statistics: running` takes the gradient of the student as it will be used, sample by sample.
 Formula: `penalised_loss`.
 """
 
@@ -25,6 +27,11 @@ class Method(kd.Method):
 
     epsilon: Batched[float] = field(0.1, ge=0, doc="Radius of the Wasserstein ball, in units of the inputs.")
     teacher_input_grad: Static[bool] = field(True, doc="Whether the input's gradient goes through the teacher too.")
+    slope_statistics: Static[str] = field(
+        "batch",
+        choices=("batch", "running"),
+        doc="What the student's batch norm uses where the input's gradient is taken; running keeps samples apart.",
+    )
 
     needs = Needs(input_gradients=True)
     taxonomy = Taxonomy(
@@ -35,7 +42,7 @@ class Method(kd.Method):
     def loss(self, lesson: Lesson) -> Terms:
         """The terms `hard` and `soft`, and `slope`, that of the soft term."""
         _, slope = penalised_terms(
-            lambda x: lesson.ask_student(x).output,
+            lambda x: lesson.ask_student(x, train=self.slope_statistics == "batch").output,
             lambda x: lesson.ask_teacher(x).output,
             lesson.x,
             lambda own, other: kd.soft_loss(own, other, self.temperature),

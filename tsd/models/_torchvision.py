@@ -73,9 +73,10 @@ class Named:
             module = from_module(partial(_network, self.name, input_shape, classes)).module
             stages = _stages(module, torch.zeros(1, *input_shape))
         except (RuntimeError, ValueError, AssertionError) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
             raise UserError(
-                f"{title} cannot read images of shape {input_shape}: {str(error).splitlines()[0].rstrip('.')}. Use a "
-                "model that is made for such images, as `resnet` is for small ones, or another data set."
+                f"{title} cannot read images of shape {input_shape}: {reason}. Use a model that is made for such ones, "
+                "as `resnet` is for small images, or another data set."
             ) from error
         embedding = next(path for path, _ in module.named_modules() if path.split(".")[-1] == "embedding")
         return from_module(lambda: module, (), stages, embedding, _initial)

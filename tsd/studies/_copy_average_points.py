@@ -100,6 +100,14 @@ def perturbed_copy_point(k: int, n: int, activation: str = "erf") -> Point:
     return _best([leaning], shapes, [k / n, sqrt(n / k), 0.0, 0.0], activation)
 
 
+def curvature(point: Point, activation: str = "erf") -> float:
+    """Smallest eigenvalue of the Hessian of the loss at a point of erf or ReLU students; below zero it is a saddle."""
+    n, k = point.W.shape
+    y = torch.cat([torch.from_numpy(point.a), torch.from_numpy(point.W).flatten()])[None]
+    landscape = Landscape(torch.eye(k, dtype=torch.float64), n, activation)
+    return float(torch.linalg.eigvalsh(landscape.hessian(y))[0, 0])
+
+
 def _partitioned(k: int, groups: Sequence[int]) -> Point:
     """The erf student whose neuron i is the optimum for its own groups[i] teacher neurons."""
     import numpy as np

@@ -86,7 +86,7 @@ def teach(  # noqa: PLR0917
 
     def ask_teacher(x: Tensor) -> View:
         params, buffers = _below(TEACHER, batch), _below(STATE, batch)
-        return teacher.forward(params, buffers, x, train=method.needs.batch_statistics)
+        return teacher.forward(params, buffers, x, train=method.batch_statistics)
 
     own: dict[str, Any] = {}
     if isinstance(student, PupilView):

@@ -49,12 +49,12 @@ class PupilView(View):
 
     Args:
         adapt: (name of an adapter, activations) → its output.
-        ask: other inputs → the student's view of them.
+        ask: other inputs → the student's view of them; with `train=False`, batch norm uses its running statistics.
         memory: what the method carries; what is written to it is there at the next update.
     """
 
     adapt: Callable[[str, Tensor], Tensor]
-    ask: Callable[[Tensor], View]
+    ask: Callable[..., View]
     memory: Memory
 
 
@@ -88,7 +88,7 @@ class Pupil:
             weights = {key.removeprefix(prefix): tensor for key, tensor in params.items() if key.startswith(prefix)}
             return self.adapters[name].forward(weights, {}, activations, train=True).output
 
-        def ask(other: Tensor) -> View:
+        def ask(other: Tensor, *, train: bool = train) -> View:
             return self.student.forward(own, state, other, train=train)
 
         return PupilView(view.output, view.features, after, adapt, ask, Memory(after))

@@ -17,7 +17,7 @@ flow ends at a finite time and Newton's method goes the rest of the way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from math import isfinite, sqrt
@@ -28,7 +28,8 @@ from tsd.lazy import torch
 from tsd.studies._base import Curve, Measured, Metric, Outcome, Study
 from tsd.studies._copy_average_flow import Moving, flow, settle
 from tsd.studies._copy_average_loss import Landscape, population_loss
-from tsd.studies._copy_average_points import copy_average_point, one_neuron_optimum, perturbed_copy_point
+from tsd.studies._copy_average_points import copy_average_point, curvature, one_neuron_optimum, perturbed_copy_point
+from tsd.studies._copy_average_view import along_the_flow, copied, neuron_by_neuron
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,8 @@ STACK_ENTRIES = 2**17
 """Entries of all the Hessians of a stack: with more, they leave the cache."""
 COINCIDE = 1e-9
 """Two points whose losses are closer are one: they are known to about 1e-14."""
+FLAT = 1e-8
+"""Curvatures of this size are rounding: a ReLU neuron can move weight from one layer to the other for nothing."""
 
 
 class Trial(Study):
@@ -90,11 +93,27 @@ METRICS = (
     Metric("loss_copy_average", "target²", "Theory: loss of n − 1 copies and one average of the others."),
     Metric("loss_perturbed_copy", "target²", "Theory: loss of n equally perturbed copies."),
     Metric("excess_loss", "target²", "loss minus loss_copy_average."),
+    Metric("curvature_copy_average", "", "Theory: least curvature of its point; below zero it is a saddle."),
+    Metric("curvature_perturbed_copy", "", "Theory: least curvature of its point; below zero it is a saddle."),
+    Metric("outcome_theory", "", "copy_average, perturbed_copy or either: which of the two are minima.", type=str),
     Metric("loss", "target²", "Population loss along the flow.", curve=True, step="time"),
     Metric("copies", "nodes", "Teacher neurons that are copied, along the flow.", curve=True, step="time"),
     Metric("outgoing_weight", "", "|a_i|, the neuron that copies best first.", curve=True, step="neuron"),
     Metric("incoming_norm", "", "|w_i|, the neuron that copies best first.", curve=True, step="neuron"),
     Metric("teacher_cosine", "", "Cosine of w_i with its nearest teacher neuron.", curve=True, step="neuron"),
+    Metric(
+        "cosine",
+        "",
+        "All n × k cosines row by row, copies on the diagonal; erf with a_i > 0.",
+        curve=True,
+        step="entry",
+    ),
+    Metric("leading_cosine", "", "teacher_cosine of the neuron that ends as the best copy.", curve=True, step="time"),
+    Metric("leading_norm", "", "|w_i| of that neuron.", curve=True, step="time"),
+    Metric("leading_weight", "", "|a_i| of that neuron.", curve=True, step="time"),
+    Metric("trailing_cosine", "", "teacher_cosine of the neuron that ends as the worst copy.", curve=True, step="time"),
+    Metric("trailing_norm", "", "|w_i| of that neuron.", curve=True, step="time"),
+    Metric("trailing_weight", "", "|a_i| of that neuron.", curve=True, step="time"),
 )
 
 EXAMPLE = {"teacher_width": 4, "student_width": 2, "flow_time": 20}
@@ -127,20 +146,6 @@ def glorot(trial: Trial, streams: Streams) -> Tensor:
     return trial.init_scale * torch.cat([torch.from_numpy(outgoing), torch.from_numpy(incoming)])
 
 
-def teacher_cosines(y: Tensor, trial: Trial) -> Tensor:
-    """Cosines of the student's neurons with the teacher's, shape (n, k). erf is odd: there their size is what counts,
-    as (a, w) and (−a, −w) are the same neuron."""
-    n = trial.student_width
-    W = y[n:].unflatten(0, (n, -1))
-    cosines = W[:, : trial.teacher_width] / W.norm(dim=1, keepdim=True)
-    return cosines.abs() if trial.activation == "erf" else cosines
-
-
-def copied(y: Tensor, trial: Trial) -> int:
-    """How many teacher neurons some student neuron copies."""
-    return int((teacher_cosines(y, trial) >= trial.copy_cosine).any(0).sum())
-
-
 def outcome(loss: float, copy_average: float, perturbed_copy: float, tolerance: float) -> str:
     """The theory's point whose loss is nearest, where it is within `tolerance`; else other. Where the two coincide, at
     n = 1 and n = k, copy_average."""
@@ -169,6 +174,7 @@ def _descend(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]
         curves = [
             Curve("loss", times, landscape.loss(seen).tolist()),
             Curve("copies", times, [float(copied(y, trial)) for y in seen]),
+            *along_the_flow(times, seen, trial),
         ]
         told = {"grad_norm": float(gradients[i]), "flow_steps": int(moving.tried[i])}
         outcomes.append(_outcome(landscape, trial, ends[i], told, curves))
@@ -180,8 +186,8 @@ def _outcome(landscape: Landscape, trial: Trial, y: Tensor, told: dict[str, floa
     loss = float(landscape.loss(y[None])[0])
     if not isfinite(loss):
         return Outcome("diverged", Measured({}, curves))
-    copy_average, perturbed_copy = _theory(trial.teacher_width, trial.student_width, trial.activation)
-    where = outcome(loss, copy_average, perturbed_copy, trial.loss_tolerance)
+    theory = _theory(trial.teacher_width, trial.student_width, trial.activation)
+    where = outcome(loss, theory["loss_copy_average"], theory["loss_perturbed_copy"], trial.loss_tolerance)
     metrics: dict[str, float | int | str] = {
         **told,
         "loss": loss,
@@ -192,27 +198,28 @@ def _outcome(landscape: Landscape, trial: Trial, y: Tensor, told: dict[str, floa
         "is_perturbed_copy": int(where == "perturbed_copy"),
         "copies": copied(y, trial),
         "width_ratio": trial.student_width / trial.teacher_width,
-        "loss_copy_average": copy_average,
-        "loss_perturbed_copy": perturbed_copy,
-        "excess_loss": loss - copy_average,
+        "outcome_theory": minima(theory),
+        "excess_loss": loss - theory["loss_copy_average"],
     }
-    return Outcome("done", Measured(metrics, [*curves, *_neurons(y, trial)]))
+    return Outcome("done", Measured(metrics | theory, [*curves, *neuron_by_neuron(y, trial)]))
 
 
-def _neurons(y: Tensor, trial: Trial) -> list[Curve]:
-    """The student neuron by neuron, the best copy first."""
-    n = trial.student_width
-    cosines = teacher_cosines(y, trial).amax(1)
-    order = cosines.argsort(descending=True, stable=True)
-    told = {
-        "outgoing_weight": y[:n].abs(),
-        "incoming_norm": y[n:].unflatten(0, (n, -1)).norm(dim=1),
-        "teacher_cosine": cosines,
-    }
-    return [Curve(name, range(n), values[order].tolist()) for name, values in told.items()]
+def minima(theory: Mapping[str, float]) -> str:
+    """Which of the two points is a minimum: copy_average, perturbed_copy or either. Where they coincide, at n = 1 and
+    n = k, copy_average."""
+    if abs(theory["loss_copy_average"] - theory["loss_perturbed_copy"]) < COINCIDE:
+        return "copy_average"
+    if theory["curvature_perturbed_copy"] < -FLAT:
+        return "copy_average"
+    return "perturbed_copy" if theory["curvature_copy_average"] < -FLAT else "either"
 
 
 @cache
-def _theory(k: int, n: int, activation: str) -> tuple[float, float]:
-    """Losses of the copy-average and of the perturbed-copy point."""
-    return copy_average_point(k, n, activation).loss, perturbed_copy_point(k, n, activation).loss
+def _theory(k: int, n: int, activation: str) -> dict[str, float]:
+    """What is known of the copy-average and of the perturbed-copy point, by metric."""
+    points = {
+        "copy_average": copy_average_point(k, n, activation),
+        "perturbed_copy": perturbed_copy_point(k, n, activation),
+    }
+    losses = {f"loss_{name}": point.loss for name, point in points.items()}
+    return losses | {f"curvature_{name}": curvature(point, activation) for name, point in points.items()}

@@ -143,12 +143,12 @@ EXAMPLE = {
 }
 
 
-def prepare(depth: int, spectral_layers: int) -> None:
+def prepare(trial: Trial) -> None:
     """Raises UserError where more layers are to be spectral than there are."""
-    if spectral_layers > depth:
+    if trial.spectral_layers > trial.depth:
         raise UserError(
-            f"spectral_layers is {spectral_layers}, but the student has {depth} hidden layers. "
-            f"Ask for at most {depth}, or for a larger depth."
+            f"spectral_layers is {trial.spectral_layers}, but the student has {trial.depth} hidden layers. "
+            f"Ask for at most {trial.depth}, or for a larger depth."
         )
 
 

@@ -10,9 +10,12 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from tsd.data._operators import datasets
+from tsd.engine.fit import fit
 from tsd.engine.rng import Streams
+from tsd.engine.stack import side_by_side
 from tsd.errors import UserError
 from tsd.models import MODELS
+from tsd.studies._base import GradientStudy, Start
 
 COLOUR = (3, 32, 32)
 NAMES = ("mobilenetv2", "plain", "resnet", "vgg", "wrn")
@@ -198,7 +201,7 @@ def test_convolutions_are_drawn_by_hes_rule(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stack_has_the_gradients_of_each_network(name):
-    """loop and vmap, in float64, where nothing but the order of sums differs."""
+    """In float64, where nothing but the order of sums differs."""
     shape = (1, 8, 8)
     model = built(name, 2 if name != "wrn" else 1, 0, 10, shape)
     alone = [[{k: v.double() for k, v in group.items()} for group in start(model, seed)] for seed in (0, 1)]
@@ -207,15 +210,34 @@ def test_a_stack_has_the_gradients_of_each_network(name):
     def loss(params, buffers, x, y):
         return cross_entropy(model.forward(params, buffers, x, train=True).output, y)
 
-    params, buffers = (
-        {k: torch.stack([one[k] for one in group]) for k in group[0]} for group in zip(*alone, strict=True)
-    )
-    stacked = vmap(grad(loss))(params, buffers, x, y)
+    stacked = vmap(grad(loss))(*(side_by_side(group) for group in zip(*alone, strict=True)), x, y)
     for i, own in enumerate(alone):
-        gradient = grad(loss)(*own, x[i], y[i])
-        assert all(value.isfinite().all() for value in gradient.values())
-        for key, value in gradient.items():
+        for key, value in grad(loss)(*own, x[i], y[i]).items():
+            assert value.isfinite().all()
             torch.testing.assert_close(stacked[key][i], value, msg=key)
+
+
+@pytest.mark.parametrize(("name", "depth"), [("plain", 2), ("resnet", 8), ("vgg", 8), ("wrn", 10)])
+def test_training_goes_the_same_way_by_loop_and_by_vmap(name, depth):
+    """Two steps of two networks in float64."""
+    shape = (1, 8, 8)
+    model = built(name, 1, depth, 10, shape)
+    x = {"x": images(10, shape).double(), "y": torch.arange(10)}
+    starts = [Start(model, *start(model, seed), x, {}) for seed in (0, 1)]
+    ends = {}
+    for way in ("loop", "vmap"):
+        trial = GradientStudy(way=way, optimizer="sgd", lr=0.01, batch_size=5, steps=2, curve_points=0, dtype="float64")
+        ends[way] = fit(
+            starts, [trial] * 2, [Streams({})] * 2, lambda view, batch, _: cross_entropy(view.output, batch["y"])
+        )
+    for first, by_loop, by_vmap in zip(starts, ends["loop"], ends["vmap"], strict=True):
+        assert (by_loop.way, by_vmap.way) == ("loop", "vmap")
+        for group in ("params", "buffers"):
+            one, many = getattr(by_loop.fitted, group), getattr(by_vmap.fitted, group)
+            for key, value in one.items():
+                torch.testing.assert_close(many[key], value, msg=key)
+        head = by_loop.fitted.params["head.weight"]
+        assert not torch.equal(head, first.params["head.weight"].double())
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 17, 30)])

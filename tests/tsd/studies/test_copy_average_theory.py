@@ -10,7 +10,7 @@ from torch.autograd.functional import hessian, jacobian
 from tsd.errors import UserError
 from tsd.studies._copy_average_flow import Moving, flow
 from tsd.studies._copy_average_loss import KERNELS, Landscape
-from tsd.studies._copy_average_points import _partitioned
+from tsd.studies._copy_average_points import _partitioned, curvature
 from tsd.studies.copy_average import copy_average_point, one_neuron_optimum, perturbed_copy_point, population_loss
 
 ACTIVATIONS = {"erf": lambda z: torch.erf(z / 2**0.5), "relu": torch.relu}
@@ -48,11 +48,6 @@ def at(point):
 def steepness(point):
     landscape, y = at(point)
     return float(landscape.gradient(y).abs().max())
-
-
-def curvature(point):
-    landscape, y = at(point)
-    return float(torch.linalg.eigvalsh(landscape.hessian(y))[0, 0])
 
 
 @pytest.mark.parametrize("activation", ["erf", "relu"])
@@ -176,9 +171,17 @@ def test_every_partition_is_critical_and_the_most_unequal_is_best(groups, loss):
     assert copy_average_point(6, 2).loss <= point.loss
 
 
-@pytest.mark.parametrize(("k", "n", "least"), [(6, 5, 1.88e-3), (7, 6, -1.09e-2), (8, 7, -2.15e-2), (9, 8, -3.04e-2)])
+@pytest.mark.parametrize(
+    ("k", "n", "least"), [(6, 5, 1.88e-3), (7, 6, -1.09e-2), (8, 7, -2.15e-2), (9, 8, -3.04e-2), (10, 9, -3.80e-2)]
+)
 def test_copy_average_turns_into_a_saddle_next_to_the_teachers_width(k, n, least):
     assert curvature(copy_average_point(k, n)) == pytest.approx(least, rel=5e-3)
+
+
+def test_copy_average_is_a_strict_minimum_but_next_to_the_teachers_width():
+    for k in range(4, 11):
+        stable = [curvature(copy_average_point(k, n)) > 0 for n in range(1, k)]
+        assert stable == [True] * (k - 2) + [k < 7]
 
 
 @pytest.mark.parametrize("row", PERTURBED, ids=lambda row: f"{row[0]}-{row[1]}")

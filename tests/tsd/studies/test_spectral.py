@@ -192,9 +192,9 @@ def test_fine_tuning_repairs_what_pruning_took_and_wakes_no_node(prune_by, left)
 
 
 def test_more_spectral_layers_than_layers_are_refused():
-    spectral.prepare(2, 2)
+    spectral.prepare(trial_of(depth=2, spectral_layers=2))
     with pytest.raises(UserError, match=r"spectral_layers is 3, but the student has 2 hidden layers"):
-        spectral.prepare(2, 3)
+        spectral.prepare(trial_of(depth=2, spectral_layers=3))
 
 
 def test_curves_of_single_nodes_are_recorded_where_they_are_asked_for():

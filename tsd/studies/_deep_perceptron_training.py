@@ -1,0 +1,128 @@
+"""A teacher, its patterns, and students that learn to reproduce them by Monte Carlo over their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tsd.studies._deep_perceptron_kernel import Network, metropolis, network, spins_of
+from tsd.studies._deep_perceptron_network import (
+    Likeness,
+    compare,
+    draw_inputs,
+    draw_weights,
+    draw_wiring,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from tsd.engine.rng import Streams
+    from tsd.studies.deep_perceptron import Trial
+
+PROPOSALS_AT_ONCE = 2**15
+
+
+class Task(NamedTuple):
+    """What the students of a trial share.
+
+    Args:
+        teacher: weights of shape (layer, unit, input).
+        wiring: of the teacher and of all students, of the same shape.
+        train: packed training inputs, of shape (unit, word).
+        target: the teacher's packed outputs on them, of the same shape.
+        counted: which bits of the words stand for a training pattern, of shape (word,).
+        test: packed fresh inputs, of shape (unit, word).
+        truth: the teacher's spins on them, ±1 of shape (layer + 1, unit, pattern).
+    """
+
+    teacher: np.ndarray
+    wiring: np.ndarray
+    train: np.ndarray
+    target: np.ndarray
+    counted: np.ndarray
+    test: np.ndarray
+    truth: np.ndarray
+
+
+class Course(NamedTuple):
+    """What became of a student.
+
+    Args:
+        errors: wrong output bits on the training patterns, at each recorded time.
+        likeness: to the teacher, at each recorded time.
+        weights: at the end, of shape (layer, unit, input).
+        spins: on the test inputs at the end, ±1 of shape (layer + 1, unit, pattern).
+    """
+
+    errors: list[int]
+    likeness: list[Likeness]
+    weights: np.ndarray
+    spins: np.ndarray
+
+
+def draw_task(trial: Trial, streams: Streams) -> Task:
+    """The teacher by its own stream, the patterns by that of the data. More patterns begin with those of fewer."""
+    shape = (trial.depth, trial.width, trial.fan_in)
+    wiring = draw_wiring(shape, streams.generator("teacher", "wiring"))
+    teacher = network(draw_weights(shape, streams.generator("teacher", "weights")), wiring)
+    features = None
+    if trial.manifold_dim:
+        features = streams.generator("data", "features").normal(size=(trial.width, trial.manifold_dim))
+    train, test = (
+        draw_inputs(count, features, trial.width, streams.generator("data", purpose))
+        for count, purpose in ((trial.patterns, "training inputs"), (trial.test_patterns, "test inputs"))
+    )
+    counted = pack(np.ones((1, trial.patterns), dtype=bool))[0]
+    truth = unpack(spins_of(teacher, test), trial.test_patterns)
+    return Task(teacher.weights, wiring, train, spins_of(teacher, train)[-1], counted, test, truth)
+
+
+def train(trial: Trial, task: Task, streams: Streams, number: int, times: Sequence[int]) -> Course:
+    """Train the student of this number and record it at `times`, in sweeps; the first of them is 0."""
+    student = network(draw_weights(task.wiring.shape, streams.generator("init", "weights", number)), task.wiring)
+    spins = spins_of(student, task.train)
+    errors = [int(np.bitwise_count((spins[-1] ^ task.target) & task.counted).sum())]
+    seen = _seen(student, task)
+    likeness = [_likeness(student, seen, task)]
+    moves = _Proposals(trial, streams, number)
+    for before, time in pairwise(times):
+        more = (metropolis(student, spins, task.target, task.counted, *block) for block in moves.between(before, time))
+        errors.append(errors[-1] + sum(more))
+        seen = _seen(student, task)
+        likeness.append(_likeness(student, seen, task))
+    return Course(errors, likeness, student.weights, seen)
+
+
+def _seen(student: Network, task: Task) -> np.ndarray:
+    """Spins ±1 on the test inputs."""
+    return unpack(spins_of(student, task.test), task.truth.shape[2])
+
+
+def _likeness(student: Network, seen: np.ndarray, task: Task) -> Likeness:
+    return compare(task.truth, seen, (task.teacher, student.weights), task.wiring)
+
+
+class _Proposals:
+    """A student's proposals in order, drawn in blocks. How they are cut into blocks changes no draw."""
+
+    def __init__(self, trial: Trial, streams: Streams, number: int) -> None:
+        self.trial = trial
+        self.generators = [streams.generator("noise", what, number) for what in ("units", "kicks", "allowances")]
+
+    def between(self, start: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Units, kicks and allowances of the proposals between two sweeps."""
+        trial, (units, kicks, allowances) = self.trial, self.generators
+        sites = trial.depth * trial.width
+        for first in range(start * sites, end * sites, PROPOSALS_AT_ONCE):
+            count = min(PROPOSALS_AT_ONCE, end * sites - first)
+            time = np.arange(first, first + count) / (sites * trial.sweeps * trial.cooling)
+            size = trial.step * np.sqrt(trial.fan_in)
+            yield (
+                units.integers(sites, size=count),
+                size * kicks.normal(size=(count, trial.fan_in)),
+                trial.temperature * np.maximum(1 - time, 0) * allowances.exponential(size=count),
+            )
