@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tsd import data
+from tsd import data, models
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.lazy import torch
 from tsd.methods._base import Traits
-from tsd.models import MODELS
 from tsd.studies._base import Artefact, Fitted, GradientStudy, Kept, Start
 from tsd.studies._classify import accuracy, predict
 
@@ -66,7 +65,7 @@ def network(size: tuple[str, int, int], activation: str, shape: tuple[int, ...],
         UserError: it cannot be built for such inputs.
     """
     family, width, depth = size
-    built: Classifier = MODELS.load(family).build(width, depth, activation, shape, classes)
+    built: Classifier = models.load(family).build(width, depth, activation, shape, classes)
     return built
 
 

@@ -15,12 +15,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tsd import data
+from tsd import data, models
 from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.methods import METHODS
 from tsd.methods._teacher import network
-from tsd.models import MODELS
 from tsd.studies._base import Artefact, GradientStudy, Measured, Metric, Phase
 from tsd.studies._classify import accuracy, agreement, calibration_error, divergence, nll, predict, recalibrated
 from tsd.studies._distill_lesson import teach
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from tsd.studies._base import Curve, Fitted
 
 VERSION = 1
-FAMILIES = [name for name in MODELS.names() if name != "spectral_mlp"]
-"""Models that classify; a spectral MLP has a single output."""
-
 TRACED = 1_000
 """Samples on which a curve is recorded: the first ones of the test and of the training set."""
 
@@ -55,7 +51,7 @@ class Trial(GradientStudy):
     gaussian_classes: Static[int] = field(10, ge=2, unit="classes", doc="Classes of the data set gaussian.")
     gaussian_samples: Static[int] = field(10_000, ge=1, unit="samples", doc="Training set of the data set gaussian.")
 
-    teacher: Static[str] = field("cnn", choices=FAMILIES, doc="Family of the teacher.")
+    teacher: Static[str] = field("cnn", doc="Family of the teacher, a file of tsd/models or torchvision/NAME.")
     teacher_width: Static[int] = field(16, ge=0, doc="Units of the teacher's first layer; 0 takes the family's own.")
     teacher_depth: Static[int] = field(0, ge=0, doc="Depth of the teacher as its family counts; 0 takes its own.")
     teacher_epochs: Static[int] = field(2, ge=1, unit="epochs", doc="Passes of the teacher over its training set.")
@@ -73,7 +69,7 @@ class Trial(GradientStudy):
         "none", choices=data.AUGMENTATIONS, doc="What is done to the teacher's images at random in training."
     )
 
-    student: Static[str] = field("cnn", choices=FAMILIES, doc="Family of the student.")
+    student: Static[str] = field("cnn", doc="Family of the student, a file of tsd/models or torchvision/NAME.")
     student_width: Static[int] = field(4, ge=0, doc="Units of the student's first layer; 0 takes the family's own.")
     student_depth: Static[int] = field(0, ge=0, doc="Depth of the student as its family counts; 0 takes its own.")
     activation: Static[str] = field("relu", choices=("relu", "erf", "tanh"), doc="Activation of both.")
@@ -90,7 +86,7 @@ class Trial(GradientStudy):
     curve_points: Static[int] = field(10, ge=0, unit="points", doc="How often a curve is recorded, evenly in steps.")
 
 
-CHECKS = {"dataset": data.check}
+CHECKS = {"dataset": data.check, "teacher": models.check, "student": models.check}
 """Field → what raises UserError for a value of it that cannot work, before anything runs."""
 
 
