@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from analysis.writing.provenance import Provenance
@@ -48,14 +49,21 @@ def written(path: Path) -> Iterator[Path]:
     print(f"wrote {path}")
 
 
-def publish(figure: Figure, provenance: Provenance, paths: Sequence[Path]) -> None:
-    """Put the footer under a figure and write it. The same figure makes the same bytes."""
+def publish(figure: Figure, provenance: Provenance, paths: Sequence[Path], numbers: pd.DataFrame | None = None) -> None:
+    """Put the footer under a figure and write it. The same figure makes the same bytes.
+
+    Args:
+        numbers: what a path that ends in .csv gets: the numbers that the figure was made for, twelve digits of them.
+    """
     from analysis.drawing.style import footer
 
     footer(figure, provenance.text())
     for path in paths:
         with written(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], metadata=_metadata(path, provenance))
+            if path.suffix == ".csv" and numbers is not None:
+                numbers.to_csv(temporary, index=False, float_format="%.12g")
+            else:
+                figure.savefig(temporary, format=path.suffix[1:], metadata=_metadata(path, provenance))
 
 
 def _metadata(path: Path, provenance: Provenance) -> dict[str, str | None]:

@@ -1,0 +1,161 @@
+"""Finite-size scaling on made-up data whose critical point and exponents are known."""
+
+from pathlib import Path
+
+import example_results as example
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from analysis.data.rows import Rows
+from analysis.errors import AnalysisError
+from analysis.figures.collapse import collapse as drawn
+from analysis.figures.collapse import command
+from analysis.statistics import collapse as scaling
+from analysis.statistics.collapse import Law, Points, collapse, quality
+
+ISING = Law(critical=2.269, inverse_nu=1.0, height=-0.125)
+"""The two-dimensional Ising model: T_c = 2/ln(1 + √2), ν = 1, and β/ν = 1/8 for its magnetisation."""
+
+
+def trials(law=ISING, *, seed=0, sizes=(8, 16, 32), noise=0.01, correction=0.0, window=0.2, points=17, seeds=6):
+    """Rows whose `m` is L^h (f(x) + correction / L²) with f(x) = (1 + eˣ)^(−1/2), and noise in proportion."""
+    rng, rows = np.random.default_rng(seed), []
+    for size in sizes:
+        control = law.critical + window * np.linspace(-1, 1, points)
+        f = (1 + np.exp(size**law.inverse_nu * (control - law.critical))) ** -0.5 + correction / size**2
+        for s in range(seeds):
+            m = size**law.height * (f + noise * rng.normal(size=points))
+            rows.append(pd.DataFrame({"size": size, "T": control, "m": m, "seed_init": s}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def collapsed(frame, **options):
+    return collapse(Rows.of(frame), value="m", size="size", control="T", **options)
+
+
+def points_of(law, sizes=(8, 16, 32), error=0.01, points=200):
+    """Exact points, so close that straight lines between them are exact too."""
+    controls = {s: law.critical + np.linspace(-4, 4, points) * s**-law.inverse_nu for s in sizes}
+    return [
+        Points(
+            s, c, s**law.height * (1 + np.exp(s**law.inverse_nu * (c - law.critical))) ** -0.5, np.full(points, error)
+        )
+        for s, c in controls.items()
+    ]
+
+
+@pytest.mark.parametrize("law", [ISING, Law(0.5, 0.625, 0.0), Law(-3.0, 1.7, 0.4)])
+def test_the_quality_vanishes_at_the_law_that_made_exact_points(law):
+    exact = points_of(law)
+    assert quality(exact, law) < 1e-4
+    for other in (
+        Law(law.critical + 0.1, law.inverse_nu, law.height),
+        Law(law.critical, 1.3 * law.inverse_nu, law.height),
+    ):
+        assert quality(exact, other) > 1
+
+
+def test_the_quality_of_pure_noise_is_one():
+    """At the right law the residuals are in units of their own errors: their mean square is 1."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(20):
+        noisy = [Points(p.size, p.control, p.mean + rng.normal(size=200) * p.error, p.error) for p in points_of(ISING)]
+        found.append(quality(noisy, ISING))
+    assert np.mean(found) == pytest.approx(1, abs=0.05)
+
+
+def test_the_quality_does_not_depend_on_units():
+    points = [Points(p.size, p.control, 7 * p.mean, 7 * p.error) for p in points_of(ISING)]
+    off = Law(2.3, 1.1, -0.1)
+    assert quality(points, off) == pytest.approx(quality(points_of(ISING), off))
+
+
+@pytest.mark.parametrize("law", [ISING, Law(0.5, 0.625, 0.0)])
+def test_known_exponents_are_found_within_their_intervals(law):
+    found = collapsed(trials(law, points=25, window=3 * 8**-law.inverse_nu), height=None, resamples=40)
+    known = {"critical": law.critical, "nu": 1 / law.inverse_nu, "height": law.height}
+    for name, interval in found.intervals.items():
+        assert interval.low <= known[name] <= interval.high, name
+        assert interval.half < {"critical": 0.03, "nu": 0.2, "height": 0.05}[name]
+    assert 0.5 < found.quality < 1.6
+    assert found.warnings == ()
+
+
+def test_intervals_are_as_wide_as_estimates_scatter():
+    """Over independent data sets the estimate's own spread is what the bootstrap says, within its error."""
+    found = [
+        collapsed(trials(seed=s, sizes=(8, 24), points=9, window=0.3), height=-0.125, resamples=20) for s in range(10)
+    ]
+    scatter = np.std([f.law.critical for f in found], ddof=1)
+    told = np.mean([f.intervals["critical"].half / 1.96 for f in found])
+    assert 0.5 < told / scatter < 2
+
+
+def test_a_smallest_size_that_drives_the_fit_is_told():
+    """Corrections to scaling of 1/L² belong to the smallest size alone."""
+    found = collapsed(
+        trials(sizes=(4, 16, 32, 64), correction=2.0, points=25, window=0.15), height=-0.125, resamples=30
+    )
+    assert any(warning.startswith("Without size 4, ") for warning in found.warnings)
+    assert found.warnings[0].startswith("The points lie off one curve")
+
+
+def test_intervals_stretch_where_errors_do_not_explain_the_scatter():
+    good = collapsed(trials(), height=-0.125, resamples=30)
+    bad = collapsed(trials(correction=1.0), height=-0.125, resamples=30)
+    assert good.quality < 1.5 < bad.quality
+    assert bad.intervals["critical"].half > 1.5 * good.intervals["critical"].half
+
+
+def test_a_critical_point_outside_the_window_is_told():
+    frame = trials(window=0.4, points=33)
+    found = collapsed(frame[frame["T"] > 2.3], height=-0.125, resamples=5)
+    assert "The critical point lies outside what was measured." in found.warnings
+    assert np.isnan(found.intervals["critical"].low), "five resamplings make no interval"
+
+
+def test_what_cannot_be_collapsed_is_said():
+    with pytest.raises(AnalysisError, match="at least two values of `size`"):
+        collapsed(trials(sizes=(8,)))
+    with pytest.raises(AnalysisError, match="two seeds"):
+        collapsed(trials(seeds=1))
+    with pytest.raises(AnalysisError, match="agree everywhere"):
+        collapsed(trials(noise=0.0))
+
+
+def test_seeds_are_drawn_whole():
+    """A seed that lies high at all controls moves the critical point, but not the shape: its points stay together."""
+    sample = scaling.Sample(8, np.arange(4.0), np.arange(3.0)[:, None] + np.zeros((3, 4)))
+    drawn_ = sample.drawn(np.random.default_rng(0)).values
+    assert (drawn_ == drawn_[:, :1]).all()
+
+
+@pytest.fixture(scope="module")
+def ising(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = trials(seeds=3, sizes=(8, 32), points=11).rename(columns={"T": "temperature"}).to_dict("records")
+    metrics = {"m": ""}
+    return example.write(
+        tmp_path_factory.mktemp("r") / "ising", rows, parameters={"size": "", "temperature": ""}, metrics=metrics
+    )
+
+
+def test_the_verb_draws_and_tells(ising: Path, tmp_path: Path, capsys):
+    outputs = [tmp_path / "c.png", tmp_path / "c.csv"]
+    command(str(ising), value="m", size="size", control="temperature", height=-0.125, output=outputs)
+    said = Image.open(outputs[0]).text["Description"]
+    assert "Critical temperature = 2.2" in said and "95 % bootstrap over seeds" in said
+    numbers = pd.read_csv(outputs[1]).set_index("name")
+    assert numbers.loc["critical", "estimate"] == pytest.approx(2.269, abs=0.02)
+    assert list(numbers.index) == ["critical", "nu", "quality", "overlap"]
+    assert "Critical temperature" in capsys.readouterr().out
+
+
+def test_collapsed_points_are_drawn_on_axes_of_ones_own():
+    axes = Figure().subplots()
+    assert drawn(trials(sizes=(8, 16), points=9), value="m", size="size", control="T", height=-0.125, ax=axes) is axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["8", "16"]
+    assert len(axes.containers) == 2
