@@ -37,6 +37,7 @@ class Needs:
         input_gradients: differentiates with respect to the input, through student and teacher.
         batch_statistics: the teacher normalises by the statistics of the batch, not by those it was trained with.
         draws: makes the batch with `draw`.
+        new_inputs: and makes other inputs in it, for which the teacher has to be run.
         progress: reads how far the training is.
         rows: reads which samples the batch holds.
     """
@@ -48,13 +49,14 @@ class Needs:
     input_gradients: bool = False
     batch_statistics: bool = False
     draws: bool = False
+    new_inputs: bool = False
     progress: bool = False
     rows: bool = False
 
     @property
     def live_teacher(self) -> bool:
         """Whether the teacher must be run on every batch: what it says cannot be known beforehand."""
-        return self.batch_statistics or self.draws
+        return self.batch_statistics or self.new_inputs
 
 
 @dataclass(frozen=True)
