@@ -5,8 +5,8 @@ How many labels fit depends on the size that the layout leaves to the axes, so i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
 from typing import Literal
 
 import numpy as np
@@ -48,8 +48,14 @@ def label_round(axes: Axes, side: Side, low: float, high: float, log: bool) -> N
         return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     leading = (1, 2, 5) if len(decades) < 4 else (1,)
-    found = [m * 10.0**d for d in decades for m in leading if low * 0.999 <= m * 10.0**d <= high * 1.001]
+    found = _leading(leading, decades, low, high)
+    found = found if len(found) > 1 else _leading(range(1, 10), decades, low, high)
     _label(axes, side, Fitting(np.asarray(found), numbers(found), side))
+
+
+def _leading(digits: Iterable[int], decades: Iterable[int], low: float, high: float) -> list[float]:
+    places = product(sorted(decades), digits)
+    return [m * 10.0**d for d, m in places if low * 0.999 <= m * 10.0**d <= high * 1.001]
 
 
 class Fitting(ticker.Locator):

@@ -1,0 +1,95 @@
+"""Draw scaling laws: points with bars, and for each group the law that is most credible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis.data.cells import Cells, gather
+from analysis.data.rows import Rows
+from analysis.drawing import style
+from analysis.drawing.groups import Groups
+from analysis.drawing.ticks import label_round
+from analysis.errors import AnalysisError
+from analysis.statistics.fits import Fit, Scaling, scalings, weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORDS = {"power": "a x^(−b)", "power + floor": "a x^(−b) + c", "exponential": "a exp(−x/b) + c"}
+
+
+@dataclass(frozen=True)
+class Laws:
+    """Fits and their looks.
+
+    Args:
+        cells: the aggregated rows behind them.
+        found: points and laws of each group.
+        groups: what they belong to.
+        x, y: labels of the axes.
+    """
+
+    cells: Cells
+    found: list[Scaling]
+    groups: Groups
+    x: str
+    y: str
+
+    @classmethod
+    def of(cls, rows: Rows, value: str, x: str, by: str | None) -> Laws:
+        """Aggregate rows and fit. Raises AnalysisError where the columns do not make points."""
+        rows.require(x)
+        rows.require_number(x)
+        if x == by:
+            raise AnalysisError(f"--x {x} --by {by}: each needs a column of its own.")
+        cells = gather(rows, [by, x] if by else [x], value)
+        cells.require_mean()
+        groups = Groups.of(rows, by, cells.values(by) if by else ())
+        labels = (style.label(name, rows.unit(name)) for name in (x, value))
+        return cls(cells, scalings(cells, x, by), groups, *labels)
+
+    def draw(self, axes: Axes, linear: bool = False) -> list[Line2D]:
+        """The points and laws, on logarithmic axes but where they are asked to be linear."""
+        for one, colour in zip(self.found, self.groups.colours, strict=True):
+            axes.errorbar(one.x, one.mean, one.error, color=colour, fmt="o", markersize=3, elinewidth=0.8, capsize=1.6)
+            space = np.linspace if linear else np.geomspace
+            along = space(one.x[0], one.x[-1], 200)
+            axes.plot(along, one.fits[0](along), color=colour, linewidth=1)
+        low, high = min(one.x[0] for one in self.found), max(one.x[-1] for one in self.found)
+        means = np.concatenate([one.mean for one in self.found])
+        log_y = not linear and bool((means > 0).all())
+        axes.set(xscale="linear" if linear else "log", xlabel=self.x)
+        axes.set(yscale="log" if log_y else "linear", ylabel=self.y)
+        label_round(axes, "x", low, high, not linear)
+        bottom, top = axes.get_ylim()
+        label_round(axes, "y", bottom, top, log_y)
+        named = zip(self.groups.names, self.groups.colours, strict=True)
+        return [Line2D([], [], color=c, marker="o", markersize=3, label=name) for name, c in named if name]
+
+    def page(self, width: str | None, linear: bool, shown: bool = False) -> Figure:
+        """A figure of its own, its legend above; see `style.new_figure`."""
+        inches = style.WIDTH[width or "one"]
+        figure = style.new_figure(inches, min(0.72 * inches, 3.4), shown)
+        style.legend_above(figure, self.draw(figure.subplots(), linear), title=self.groups.title or None)
+        return figure
+
+    def sentences(self) -> list[str]:
+        """Of each group the chosen law, its parameters, and how much it is to be believed."""
+        return [self._sentence(one, name) for one, name in zip(self.found, self.groups.names, strict=True)]
+
+    def _sentence(self, one: Scaling, name: str) -> str:
+        best = one.fits[0]
+        who = f"{style.naming.label(self.cells.axes[0])} {name}: " if name else ""
+        freedom = len(one.x) - len(best.parameters)
+        quality = f"χ²/{freedom} = {best.chi2 / freedom:.2g}" if freedom > 0 else "as many parameters as points"
+        return f"{who}{WORDS[best.form.name]}, {_said(best)} ({quality}, weight {weights(one.fits)[0]:.2f} of 1)."
+
+
+def _said(fit: Fit) -> str:
+    told = [f"{s} = {i.mean:.3g} [{i.low:.3g}, {i.high:.3g}]" for s, i in fit.parameters.items()]
+    return ", ".join(told).replace("-", "−")
