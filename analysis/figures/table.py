@@ -47,7 +47,7 @@ def command(
     chosen = Results.open(results).rows_for(value, [rows, columns], where)
     found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
     origin = provenance(told(found, asked), found.cells, chosen.source)
-    tables.publish(found, in_words(found, origin), chosen.source, outputs)
+    tables.publish(in_words(found, origin), tables.comma_separated(found, chosen.source), outputs)
 
 
 def table(

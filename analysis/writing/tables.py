@@ -98,10 +98,10 @@ class Table:
         return page(self)
 
 
-def publish(comparison: Comparison, table: Table, source: Source, paths: Sequence[Path]) -> None:
-    """Write the table to each path in the format of its name; print it as Markdown where there is none."""
+def publish(table: Table, numbers: str, paths: Sequence[Path]) -> None:
+    """Write the table to each path in the format of its name, `numbers` as CSV; print it as Markdown without a path."""
     for path in paths:
-        text = comma_separated(comparison, source) if path.suffix == ".csv" else WRITERS[path.suffix](table)
+        text = numbers if path.suffix == ".csv" else WRITERS[path.suffix](table)
         with files.written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if not paths:

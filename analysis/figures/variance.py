@@ -1,0 +1,91 @@
+"""Variance: which part of the spread of a value comes from teachers, from data, from starts, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from analysis.options import MaybeOutput, Where
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.data.cells import Cells
+    from analysis.data.rows import Rows
+    from analysis.statistics.variance import Components
+    from analysis.writing.tables import Said, Table
+
+HOW = (
+    "Variance of the value by random stream and its 95 % interval, in brackets the share of the whole; "
+    "rest: what streams make together. A negative estimate says that there is none to be seen."
+)
+
+
+def command(
+    results: str, *, value: str, by: str | None = None, where: Where = None, output: MaybeOutput = None
+) -> None:
+    """Variance: which part of the spread of a value comes from which random stream, where their seeds are crossed.
+
+    Args:
+        results: Folder or URI of a sweep's results.
+        value: Metric whose spread is divided.
+        by: Column with a row for each of its values.
+    """
+    asked = dict(locals())
+    from analysis.data.load import Results
+    from analysis.statistics.variance import components
+    from analysis.statistics.variance import table as numbers
+    from analysis.writing import files, tables
+
+    outputs = files.checked(output or [], files.TABLES)
+    rows = Results.open(results).rows_for(value, [by], where)
+    cells, found = components(rows, value, by)
+    written = numbers(found, by).to_csv(index=False, float_format="%.12g")
+    tables.publish(_in_words(cells, found, by, asked, rows), written, outputs)
+
+
+def variance(data: Rows | pd.DataFrame, *, value: str, by: str | None = None) -> Table:
+    """The table of `data`; a notebook shows it, and `analysis.statistics.variance` has the numbers.
+
+    Args:
+        data: what `analysis.load` gives: a row for each trial.
+        value, by: as in the verb `variance`.
+    Raises:
+        AnalysisError: a column is unknown, or seeds of two streams do not cross.
+    """
+    from analysis.data.rows import Rows
+    from analysis.statistics.variance import components
+
+    rows = Rows.of(data)
+    cells, found = components(rows, value, by)
+    return _in_words(cells, found, by, {"value": value, "by": by}, rows)
+
+
+def _in_words(cells: Cells, found: list[Components], by: str | None, asked: Mapping[str, Any], rows: Rows) -> Table:
+    from analysis.naming import label
+    from analysis.writing.provenance import Told, provenance
+    from analysis.writing.tables import Table
+
+    dropped = sum(one.dropped for one in found)
+    more = [f"{dropped} repetitions are left out, so that seeds cross completely."] if dropped else []
+    origin = provenance(Told("variance", asked, HOW, kind="Williams", more=more), cells, rows.source)
+    unit = rows.unit(cells.value)
+    return Table(
+        title=f"Variance of {label(cells.value, f'{unit}, squared' if unit else '')} by random stream",
+        corner=label(by, rows.unit(by)) if by else "",
+        above="",
+        header=["mean", *found[0].variance],
+        lines=[(str(one.group) if by else "all", _line(one)) for one in found],
+        notes=origin.text(),
+        facts=origin.json(),
+    )
+
+
+def _line(one: Components) -> list[Said]:
+    from analysis.writing.tables import Said
+
+    cells = [Said(f"{one.mean:.4g}".replace("-", "−"))]
+    for stream, i in one.variance.items():
+        text = f"{i.mean:.2g} [{i.low:.2g}, {i.high:.2g}]".replace("-", "−")
+        cells.append(Said(text, note=f"{100 * one.share(stream):.0f} %" if one.share(stream) >= 0 else ""))
+    return cells
