@@ -68,6 +68,12 @@ class Trial(Study):
         doc="Student vectors at the start: orthogonal of equal norm (Q = start_norm · 1), or Gaussian.",
     )
     start_norm: Batched[float] = field(0.5, gt=0, doc="Squared norm of a student vector at the start, over input_dim.")
+    start_overlap: Batched[float] = field(
+        0.0,
+        ge=0,
+        doc="Overlap of every student vector with one teacher vector, in turn, at the start; 0 leaves it to chance, "
+        "which is of order 1/√input_dim.",
+    )
     student_scale: Batched[float] = field(0.0, ge=0, doc="Prefactor c of the student's sum; 0 takes 1/student_width.")
     teacher_scale: Batched[float] = field(0.0, ge=0, doc="Prefactor c* of the teacher's sum; 0 takes 1/teacher_width.")
     alpha_max: Static[float] = field(
@@ -93,10 +99,14 @@ METRICS = (
     Metric("final_error", "target²", "Population error at the end."),
     Metric("conserved_drift", "", "Largest relative change of what gradient flow conserves, while it is resolved."),
     Metric("polar_distance", "", "Relative distance of M from the solution nearest to the start; none if p < p*."),
+    Metric("ode_deviation", "", "SGD: largest distance of M from the ODEs' of the same start, over ‖M‖ of a solution."),
     Metric("error", "target²", "Population error ½⟨(ŷ − y)²⟩.", curve=True, step="alpha_hundredths"),
     Metric("student_norm", "", "tr Q, the squared norms of the student vectors.", curve=True, step="alpha_hundredths"),
     Metric("teacher_overlap", "", "‖M‖², summed over all entries.", curve=True, step="alpha_hundredths"),
     Metric("polar_distance", "", "The distance of M along the training.", curve=True, step="alpha_hundredths"),
+    Metric("overlap_start", "", "All p × p* entries of M at the start, row by row.", curve=True, step="entry"),
+    Metric("overlap_end", "", "The same at the end.", curve=True, step="entry"),
+    Metric("overlap_polar", "", "The same on the solution nearest to the start.", curve=True, step="entry"),
     Metric("hessian_plateau", "", "Eigenvalues of N × Hessian at the plateau.", curve=True, step="eigenvalue"),
     Metric("hessian_solution", "", "Eigenvalues of N × Hessian on the solutions.", curve=True, step="eigenvalue"),
 )
@@ -129,8 +139,30 @@ def first_weights(trial: Trial, streams: Streams) -> NDArray[np.float64]:
     drawn = streams.generator("init", "weights").standard_normal((trial.input_dim, trial.student_width))
     if trial.init == "gaussian":
         return np.ascontiguousarray(drawn.T) * (trial.start_norm / trial.input_dim) ** 0.5
-    frame, triangle = np.linalg.qr(drawn)
-    return np.ascontiguousarray((frame * np.sign(np.diag(triangle))).T) * trial.start_norm**0.5
+    if trial.start_overlap:
+        return _overlapping(trial, drawn)
+    return _orthonormal(drawn).T * trial.start_norm**0.5
+
+
+def _overlapping(trial: Trial, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors with M = start_overlap in one entry of every row and Q = start_norm · 1: the first teacher_width columns
+    are M, the others a frame that gives what Q lacks."""
+    p, k = trial.student_width, trial.teacher_width
+    M = trial.start_overlap * np.eye(k)[np.arange(p) % k]
+    missing = trial.start_norm * np.eye(p) - M @ M.T
+    if np.linalg.eigvalsh(missing)[0] <= 0:
+        raise UserError(
+            f"start_overlap {trial.start_overlap:g} is too large for {p} orthogonal student vectors of squared norm "
+            f"{trial.start_norm:g} and {k} teacher vectors. Expected less than √(start_norm / "
+            f"⌈student_width / teacher_width⌉) = {(trial.start_norm / -(-p // k)) ** 0.5:.3g}."
+        )
+    return np.hstack([M, np.linalg.cholesky(missing) @ _orthonormal(drawn[k:]).T])
+
+
+def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The frame that Gram and Schmidt would make of independent columns."""
+    frame, triangle = np.linalg.qr(columns)
+    return np.ascontiguousarray((frame * np.sign(np.diag(triangle))).T).T
 
 
 def _scales(trial: Trial) -> tuple[float, float]:
@@ -187,8 +219,26 @@ def _outcome(trial: Trial, path: Trajectory) -> Outcome:
         "conserved_drift": conserved_drift(path, np.eye(trial.teacher_width), 4 * c * d * trial.lr),
         "polar_distance": float(polar[-1]) if len(polar) else nan,
     }
+    if trial.dynamics == "sgd":
+        metrics["ode_deviation"] = _deviation(trial, path)
     known = {name: value for name, value in metrics.items() if isfinite(value)}
-    return Outcome("done", Measured(known, [*curves, *_spectra(trial)]))
+    return Outcome("done", Measured(known, [*curves, *_overlaps(trial, path), *_spectra(trial)]))
+
+
+def _deviation(trial: Trial, path: Trajectory) -> float:
+    """Largest distance of M from what the overlap equations make of the same start; NaN where they blow up."""
+    c, d = _scales(trial)
+    ode = integrate(path.M[0], path.Q[0], np.eye(trial.teacher_width), trial.lr, path.alphas, c, d)
+    solved = (min(trial.student_width, trial.teacher_width) * d / c) ** 0.5
+    return float(np.linalg.norm(path.M - ode.M, axis=(1, 2)).max()) / solved
+
+
+def _overlaps(trial: Trial, path: Trajectory) -> list[Curve]:
+    """M before and after, and where theory sends it."""
+    told = {"overlap_start": path.M[0], "overlap_end": path.M[-1]}
+    if trial.student_width >= trial.teacher_width:
+        told["overlap_polar"] = polar_solution(path.M[0], *_scales(trial))
+    return [Curve(name, range(M.size), M.ravel().tolist()) for name, M in told.items()]
 
 
 def _times(trial: Trial, path: Trajectory) -> dict[str, float | int]:

@@ -179,8 +179,82 @@ def test_a_wider_student_escapes_little_earlier_and_a_wider_teacher_lets_it_wait
     neuron does."""
     base = {1: escape_time(1, 1, 10_000, 48), 2: escape_time(2, 2, 10_000, 12), 4: escape_time(4, 4, 10_000, 8)}
     for k in (1, 2):
-        assert 0.15 < 1 - escape_time(8 * k, k, 10_000, 8) / base[k] < 0.45
+        assert 0 < 1 - escape_time(8 * k, k, 10_000, 8) / base[k] < 0.45
         assert 1.4 < base[2 * k] / base[k] < 2
+
+
+# (p*, p): mean and standard deviation of the escape time over five starts of gradient flow with cη = 0.05, Q = 0.5 · 1
+# and M of variance 1/N, N = 10 000. With M of vectors of squared norm 0.5, variance 0.5/N, this is input_dim 5 000.
+ESCAPES = {
+    (1, 1): (30.3, 3.9), (1, 2): (25.2, 3.9), (1, 4): (22.5, 2.3), (1, 8): (21.8, 1.0), (1, 16): (20.3, 0.9),
+    (2, 2): (46.7, 4.7), (2, 4): (43.4, 2.0), (2, 8): (39.1, 1.8), (2, 16): (37.8, 1.1),
+    (4, 4): (80.5, 3.8), (4, 8): (73.5, 1.8), (4, 16): (69.2, 1.5),
+}  # fmt: skip
+
+
+def scalar_escape_times(singular_values, width, teacher_width):
+    """Second way to the escape times of gradient flow from Q = 0.5 · 1, one for each row of singular values of M: there
+    M and Q keep their singular vectors, so p* pairs (m, q) and one q of the unused directions say all. RK4."""
+    c, d, lr, step = 1 / width, 1 / teacher_width, 0.05 * width, 0.2
+    draws, unused = len(singular_values), width - teacher_width
+    y = np.hstack([singular_values, np.full((draws, teacher_width + 1), 0.5)])
+
+    def parts(y):
+        m, q, rest = np.split(y, [teacher_width, 2 * teacher_width], axis=1)
+        return m, q, rest, q.sum(1, keepdims=True) + unused * rest
+
+    def rate(y):
+        m, q, rest, total = parts(y)
+        by_m = -2 * c * lr * m * (c * (total + 2 * q) - d * (teacher_width + 2))
+        by_q = -4 * c * lr * (c * q * (total + 2 * q) - d * (teacher_width * q + 2 * m**2))
+        return np.hstack([by_m, by_q, -4 * c * lr * rest * (c * (total + 2 * rest) - d * teacher_width)])
+
+    def error(y):
+        m, q, rest, total = parts(y)
+        squares = c**2 * ((q**2).sum(1) + unused * rest[:, 0] ** 2) - 2 * c * d * (m**2).sum(1)
+        return (c * total[:, 0] - d * teacher_width) ** 2 / 2 + squares + d**2 * teacher_width
+
+    errors, level = [error(y)], (1 / (width + 2) + 1 / teacher_width) / 2
+    while errors[-1].max() > level:
+        k1 = rate(y)
+        k2 = rate(y + step / 2 * k1)
+        k3 = rate(y + step / 2 * k2)
+        y = y + step / 6 * (k1 + 2 * k2 + 2 * k3 + rate(y + step * k3))
+        errors.append(error(y))
+    alphas = step * np.arange(len(errors))
+    return np.array([crossing(alphas, course, level) for course in np.transpose(errors)])
+
+
+def drawn_escape_times(width, teacher_width, variance, draws, seed=0):
+    overlaps = variance**0.5 * np.random.default_rng(seed).standard_normal((draws, width, teacher_width))
+    return scalar_escape_times(np.linalg.svd(overlaps, compute_uv=False), width, teacher_width)
+
+
+@pytest.mark.parametrize(("width", "teacher_width"), [(2, 2), (8, 2), (4, 4)])
+def test_the_escape_time_is_that_of_the_singular_values_of_the_start(width, teacher_width):
+    sizes = {"student_width": width, "teacher_width": teacher_width, "input_dim": 1000, "curve_points": 1000}
+    trial = escape.Trial.of(sizes | {"dynamics": "gradient_flow", "lr": 0.05 * width})
+    start = escape.first_weights(trial, Streams({}))[:, :teacher_width]
+    (outcome,) = run_pack(escape, [trial], [Streams({})], None)
+    (expected,) = scalar_escape_times(np.linalg.svd(start, compute_uv=False)[None], width, teacher_width)
+    assert outcome.measured.metrics["escape_time"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_escape_times_average_to_the_reference():
+    """Twelve pairs of widths; the reference's means of five draws are known to its deviation over √5."""
+    gaps = []
+    for (teacher_width, width), (mean, spread) in ESCAPES.items():
+        times = drawn_escape_times(width, teacher_width, 1e-4, 150)
+        gaps.append((times.mean() - mean) / (max(spread, times.std()) / 5**0.5))
+    assert np.max(np.abs(gaps)) < 3 and np.mean(np.square(gaps)) < 2
+
+
+def test_width_beyond_the_teachers_shortens_the_wait_by_a_sixth_to_a_fifth():
+    """Means over 600 starts at the two variances in use: p = 8p* against p = p*."""
+    for variance in (1e-4, 0.5e-4):
+        for k in (1, 2):
+            wide, narrow = (drawn_escape_times(p, k, variance, 600).mean() for p in (8 * k, k))
+            assert 0.15 < 1 - wide / narrow < 0.23
 
 
 def test_the_time_to_escape_grows_as_the_logarithm_of_the_input_dimension():
@@ -301,6 +375,41 @@ def test_deviations_from_the_equations_shrink_as_the_root_of_the_input_dimension
     assert slope == pytest.approx(-0.5, abs=0.08)
 
 
+def test_a_study_of_sgd_tells_its_deviation_and_it_shrinks_as_the_root_of_the_input_dimension():
+    sizes, found = np.array([64, 256, 1024]), []
+    for dim in sizes:
+        values = {"student_width": 2, "lr": 0.2, "dynamics": "sgd", "alpha_max": 6, "curve_points": 12}
+        trial = escape.Trial.of(values | {"start_overlap": 0.3, "input_dim": int(dim)})
+        seeds = [Streams({"init": i, "data": i}) for i in range(24)]
+        outcomes = run_pack(escape, [trial] * len(seeds), seeds, None)
+        found.append(np.mean([outcome.measured.metrics["ode_deviation"] for outcome in outcomes]))
+    assert np.polyfit(np.log(sizes), np.log(found), 1)[0] == pytest.approx(-0.5, abs=0.08)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_a_start_may_have_the_overlaps_that_are_asked_for(width):
+    trial = escape.Trial.of({"student_width": width, "start_overlap": 0.2, "start_norm": 0.6, "input_dim": 30})
+    start = escape.first_weights(trial, Streams({}))
+    np.testing.assert_allclose(start[:, :2], 0.2 * np.eye(2)[np.arange(width) % 2])
+    np.testing.assert_allclose(start @ start.T, 0.6 * np.eye(width), atol=1e-14)
+
+
+def test_overlaps_that_no_orthogonal_start_has_are_told():
+    trial = escape.Trial.of({"student_width": 4, "start_overlap": 0.6})
+    with pytest.raises(UserError, match=r"start_overlap 0\.6 is too large.*= 0\.5\."):
+        escape.first_weights(trial, Streams({}))
+
+
+def test_the_overlap_matrices_belong_to_the_path_and_the_last_is_the_polar_one():
+    values = {"student_width": 3, "lr": 0.2, "input_dim": 500, "alpha_max": 400, "dynamics": "gradient_flow"}
+    trial = escape.Trial.of(values)
+    (outcome,) = run_pack(escape, [trial], [Streams({"init": 1})], None)
+    M = {c.metric: np.reshape(c.values, (3, 2)) for c in outcome.measured.curves if c.metric.startswith("overlap_")}
+    np.testing.assert_array_equal(M["overlap_start"], escape.first_weights(trial, Streams({"init": 1}))[:, :2])
+    np.testing.assert_allclose(M["overlap_polar"].T @ M["overlap_polar"], 3 / 2 * np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(M["overlap_end"], M["overlap_polar"], atol=0.02)
+
+
 def test_one_step_of_sgd_is_the_gradient_of_one_sample():
     rng = np.random.default_rng(5)
     w, dim = rng.normal(size=(1, 3, 6)), 6
@@ -320,7 +429,8 @@ def test_ode_and_sgd_of_equal_seeds_start_from_the_same_overlaps():
     for dynamics in ("ode", "gradient_flow", "sgd"):
         trial = escape.Trial.of(values | {"dynamics": dynamics})
         (outcome,) = run_pack(escape, [trial], [Streams({"init": 7})], None)
-        first.append({curve.metric: curve.values[0] for curve in outcome.measured.curves})
+        curves = {curve.metric: curve.values for curve in outcome.measured.curves}
+        first.append([curves["error"][0], curves["student_norm"][0], *curves["overlap_start"]])
     assert first[0] == first[1]
     assert first[2] == pytest.approx(first[0], rel=1e-12)
 
@@ -345,7 +455,8 @@ def test_curves_stand_at_hundredths_of_alpha_and_a_narrow_student_has_no_solutio
     values = {"student_width": 1, "teacher_width": 2, "alpha_max": 0.5, "curve_points": 4, "spectrum_dim": 4}
     (outcome,) = run_pack(escape, [escape.Trial.of(values)], [Streams({})], None)
     curves = {curve.metric: curve for curve in outcome.measured.curves}
-    assert set(curves) == {"error", "student_norm", "teacher_overlap", "hessian_plateau"}
+    expected = {"error", "student_norm", "teacher_overlap", "hessian_plateau", "overlap_start", "overlap_end"}
+    assert set(curves) == expected
     assert list(curves["error"].steps) == [0, 12, 25, 38, 50]
     assert list(curves["hessian_plateau"].steps) == [1, 2, 3, 4]
     metrics = outcome.measured.metrics
