@@ -123,7 +123,7 @@ def test_a_method_that_reads_no_features_gets_none(name):
 def test_a_student_gets_the_same_bits_alone_and_among_others_with_other_settings(name, way):
     """Trials of one pack differ in their seeds and in every batched number of the method and of the optimizer."""
     numbers = [f for f in METHODS.load(name).Method.fields().values() if f.role is Role.BATCHED and f.type is float]
-    chain = {"teacher": "mlp", "teacher_depth": 1, "student": "mlp", "student_depth": 1} if way == "dense" else {}
+    chain = {"teacher": "mlp", "teacher_depth": 2, "student": "mlp", "student_depth": 2} if way == "dense" else {}
 
     def one(i):
         own = {f.name: float(f.default) * (1 - 0.2 * i) for f in numbers}

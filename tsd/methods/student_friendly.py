@@ -51,7 +51,7 @@ class Method(kd.Method):
         data="training set",
         schedule="two stages",
     )
-    neutral: ClassVar = {"soft_weight": 0.0}
+    neutral: ClassVar = {"soft_weight": 0.0, "branch_soft_weight": 0.0, "branch_label_weight": 0.0}
 
     def reads(self, student: Traits, teacher: Traits) -> Sequence[str]:
         """Nothing of the finished teacher; that branches can be attached is seen here."""
