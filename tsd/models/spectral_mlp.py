@@ -47,7 +47,7 @@ class SpectralMLP:
         for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             kind = "eigenvectors" if number <= self.spectral_layers else "weight"
             name = f"layer{number}.{kind}"
-            params[name] = _glorot(draw, name, fan_out, fan_in)
+            params[name] = glorot(draw, name, fan_out, fan_in)
             if kind == "eigenvectors" and self.layer == "spectral":
                 params[f"layer{number}.eigenvalues"] = torch.ones(fan_out)
         return params, {}
@@ -95,6 +95,7 @@ def kernel_pullback(params: Params, layer: int, gradient: Tensor) -> dict[str, T
     }
 
 
-def _glorot(draw: Draw, name: str, fan_out: int, fan_in: int) -> Tensor:
+def glorot(draw: Draw, name: str, fan_out: int, fan_in: int) -> Tensor:
+    """Fresh weights of shape (out, in), uniform on ±√(6 / (in + out)); Glorot and Bengio 2010."""
     bound = (6 / (fan_in + fan_out)) ** 0.5
     return torch.from_numpy(draw(name).uniform(-bound, bound, (fan_out, fan_in))).float()

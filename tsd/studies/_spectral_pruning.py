@@ -53,14 +53,19 @@ def alive(params: Params, threshold: float, layer: int = 1) -> Tensor:
 
 
 def prune(params: Params, keep: Mapping[int, Tensor]) -> dict[str, Tensor]:
-    """The parameters with the incoming weights of all nodes that do not stay set to zero. Their activations are
-    f(0) = 0, so these nodes are gone, and every tensor keeps its shape.
+    """The parameters with the incoming weights and biases of all nodes that do not stay set to zero. Their activations
+    are f(0) = 0, so these nodes are gone, and every tensor keeps its shape.
 
     Args:
         keep: hidden layer → the mask (node,) of its nodes that stay; layers that are left out stay whole.
     """
-    names = {_incoming(params, layer): mask for layer, mask in keep.items()}
-    return {**params, **{name: torch.where(mask.unsqueeze(1), params[name], 0.0) for name, mask in names.items()}}
+    pruned = dict(params)
+    for layer, mask in keep.items():
+        incoming, bias = _incoming(params, layer), f"layer{layer}.bias"
+        pruned[incoming] = torch.where(mask.unsqueeze(1), params[incoming], 0.0)
+        if bias in params:
+            pruned[bias] = torch.where(mask, params[bias], 0.0)
+    return pruned
 
 
 def core(params: Params, keep: Mapping[int, Tensor]) -> dict[str, Tensor]:

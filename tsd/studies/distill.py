@@ -24,6 +24,7 @@ from tsd.studies._base import Artefact, GradientStudy, Measured, Metric, Phase
 from tsd.studies._classify import accuracy, agreement, calibration_error, divergence, nll, predict, recalibrated
 from tsd.studies._distill_lesson import teach
 from tsd.studies._distill_networks import inputs, pair, tutor
+from tsd.studies._distill_pruning import RULES, check_prunable, pruned
 from tsd.studies._distill_pupil import bare
 from tsd.studies._distill_start import start
 
@@ -73,6 +74,22 @@ class Trial(GradientStudy):
     student_width: Static[int] = field(4, ge=0, doc="Units of the student's first layer; 0 takes the family's own.")
     student_depth: Static[int] = field(0, ge=0, doc="Depth of the student as its family counts; 0 takes its own.")
     activation: Static[str] = field("relu", choices=("relu", "erf", "tanh"), doc="Activation of both.")
+    eigenvalue_l2: Batched[float] = field(
+        5e-4, ge=0, doc="Penalty on Σ λ² of a student of the family spectral; others have no λ and ignore it."
+    )
+    eigenvector_l2: Batched[float] = field(
+        0.01, ge=0, doc="Penalty on Σ φ² of a student of the family spectral; others ignore it."
+    )
+    prune_by: Static[str] = field(
+        "none",
+        choices=("none", *RULES),
+        doc="What says which hidden nodes of a trained student of the families spectral and mlp stay.",
+    )
+    prune_threshold: Batched[float] = field(
+        0.05, ge=0, lt=1, doc="A node is alive if its score exceeds this share of the largest of its layer."
+    )
+    prune_percentile: Batched[float] = field(80.0, ge=0, lt=100, unit="%", doc="Share of the weakest nodes that go.")
+    prune_keep: Batched[int] = field(20, ge=1, unit="nodes", doc="How many of the strongest nodes of a layer stay.")
     method: Static[str] = field("kd", choices=METHODS.names(), doc="How the student learns: a file of tsd/methods.")
 
     augment: Static[str] = field(
@@ -110,6 +127,7 @@ def prepare(trial: Trial) -> None:
     method.reads(*networks)
     method.adapters(*networks)
     method.phases()
+    check_prunable(trial)
     if trial.validation_per_class + max(trial.samples_per_class, 1) > smallest:
         raise UserError(
             f"samples_per_class {trial.samples_per_class} and validation_per_class {trial.validation_per_class} ask "
@@ -132,6 +150,15 @@ METRICS = (
         "test_accuracy_at_best_validation",
         "%",
         "Accuracy on the first 1,000 test samples at that moment; empty without.",
+    ),
+    Metric("alive_nodes", "nodes", "Hidden nodes above prune_threshold; where prune_by says what stays.", int),
+    Metric("test_accuracy_pruned", "%", "Test accuracy after pruning by prune_by."),
+    Metric(
+        "accuracy_keep",
+        "%",
+        "Test accuracy with the strongest nodes of every hidden layer only; the step is how many of each stay.",
+        curve=True,
+        step="nodes_kept",
     ),
     Metric("test_accuracy_batch", "%", "Test accuracy with batch norm on each batch's statistics; data-free methods."),
     Metric(
@@ -172,6 +199,17 @@ def phases(trial: Trial) -> list[Phase]:
     networks = pair(trial)
     given = (teacher, method.products(*networks), networks)
     return [Phase(share, functools.partial(teach, formula, *given)) for share, formula in method.phases()]
+
+
+def penalties(trial: Trial) -> dict[str, float]:
+    """Coefficients of Σ λ² and Σ φ² of a spectral student."""
+    from tsd.models.spectral import DEPTH
+
+    if trial.student != "spectral":
+        return {}
+    kinds = {"eigenvalues": trial.eigenvalue_l2, "eigenvectors": trial.eigenvector_l2}
+    layers = range(1, (trial.student_depth or DEPTH) + 1)
+    return {f"layer{n}.{kind}": value for n in layers for kind, value in kinds.items()}
 
 
 def reads_features(trial: Trial) -> bool:
@@ -216,7 +254,10 @@ def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
         x, images = held["test"]["x"], held["train"]["x"]
         metrics["test_accuracy_batch"] = accuracy(predict(student, x, batch_statistics=True), label)
         metrics["test_accuracy_recalibrated"] = accuracy(predict(recalibrated(student, images), x), label)
-    return Measured(metrics)
+    if trial.prune_by == "none":
+        return Measured(metrics)
+    found, curve = pruned(student, held["test"]["x"], label, trial)
+    return Measured(metrics | found, [curve])
 
 
 def conclude(curves: Sequence[Curve]) -> dict[str, float]:

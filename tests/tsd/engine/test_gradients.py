@@ -15,6 +15,7 @@ from tsd.fields import Batched, Fields, field
 from tsd.models._base import DenseModel
 from tsd.models._module import from_module
 from tsd.models.mlp import MLP
+from tsd.models.spectral import SpectralClassifier
 from tsd.models.spectral_mlp import SpectralMLP
 from tsd.studies._base import GradientStudy, Start
 
@@ -102,9 +103,12 @@ def test_gradients_of_a_regression_agree_with_autograd(model, way):
     )
 
 
+CLASSIFIERS = [MLP((INPUTS, 6, 4), "erf"), MLP((INPUTS, 6, 5, 4)), SpectralClassifier((INPUTS, 6, 5, 4), "tanh")]
+
+
 @pytest.mark.parametrize("way", ["vmap", "dense"])
 @pytest.mark.parametrize("loss", [cross_entropy, distillation])
-@pytest.mark.parametrize("model", [MLP((INPUTS, 6, 4), "erf"), MLP((INPUTS, 6, 5, 4))], ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
 def test_gradients_of_a_classification_agree_with_autograd(model, loss, way):
     torch.testing.assert_close(gradients(way, model, loss), gradients("loop", model, loss), rtol=1e-10, atol=1e-12)
 
