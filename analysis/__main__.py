@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -37,6 +38,23 @@ def sql(
     found = Results.open(results)
     found.rows()  # tells of a folder without trials
     publish(found, query, format, files.checked(output or [], files.ANSWERS))
+
+
+@app.command
+def verify(file: Path, *, results: str | None = None) -> None:
+    """Verify: is a figure or table still what the results say? Fresh, stale (and what changed) or unknown.
+
+    Exit code 0 for fresh, 1 for stale or unknown.
+
+    Args:
+        file: Figure or table that this program made: png, pdf, md, tex or html.
+        results: Where the results are now; the file knows where they were.
+    """
+    from analysis.writing.verify import verify as verified
+
+    verdict = verified(file, results)
+    print(f"{file} is {verdict}")
+    sys.exit(verdict.state != "fresh")
 
 
 def main() -> None:

@@ -71,9 +71,11 @@ class Outlines:
         style.legend_above(figure, self.draw(figure.subplots(), density, log_count), title=self.groups.title or None)
         return figure
 
-    def provenance(self, asked: Mapping[str, Any], rows: Rows) -> Provenance:
+    def provenance(self, asked: Mapping[str, Any], rows: Rows, lock: Mapping[str, Any]) -> Provenance:
         """What is to be said under it."""
         counted, steps = self.counted, f" at all `{rows.step}`" if rows.step else ""
         said = f"{counted.size} values of {counted.totals.trials} trials{steps}; every value counts once."
         more = f"{counted.unplaced} values are not positive and have no place." if counted.unplaced else ""
-        return pooled(Told("histogram", asked, said, more=[more]), counted.totals, counted.value, rows.source)
+        return pooled(
+            Told("histogram", asked, said, more=[more], lock=lock), counted.totals, counted.value, rows.source
+        )

@@ -42,6 +42,7 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.collapsed import Collapsed
     from analysis.statistics.collapse import collapse as fitted
@@ -50,11 +51,14 @@ def command(
     from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, (*files.FIGURES, ".csv"))
-    rows = Results.open(results).rows_for(value, [size, control], where)
+    opened = Results.open(results)
+    rows = opened.rows_for(value, [size, control], where)
     found = fitted(rows, value=value, size=size, control=control, height=None if fit_height else height)
     drawn = Collapsed.of(found, size, control, value)
     with style.paper():
-        told = Told("collapse", asked, " ".join(drawn.sentences()), kind="bootstrap", place="point")
+        told = Told(
+            "collapse", asked, " ".join(drawn.sentences()), kind="bootstrap", place="point", lock=lock(opened, asked)
+        )
         files.publish(drawn.page(width), provenance(told, found.cells, rows.source), outputs, table(found))
     print("\n".join(drawn.sentences()))
 

@@ -43,6 +43,7 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.series import Series
     from analysis.writing import files
@@ -56,7 +57,7 @@ def command(
     drawn = Series.of(rows, value, step, by=by, theory=predictions, log_x=log_x)
     with style.paper():
         figure = drawn.page(width, log_value)
-        told = Told("curves", asked, BARS if theory else BANDS, place="point")
+        told = Told("curves", asked, BARS if theory else BANDS, place="point", lock=lock(opened, asked))
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

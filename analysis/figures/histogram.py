@@ -43,15 +43,19 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.outlines import Outlines
     from analysis.writing import files
 
     outputs = files.checked(output, files.FIGURES)
-    rows = Results.open(results).values_of(value, [by], where)
+    opened = Results.open(results)
+    rows = opened.values_of(value, [by], where)
     drawn = Outlines.of(rows, value, by, bins, log_value)
     with style.paper():
-        files.publish(drawn.page(width, density, log_count), drawn.provenance(asked, rows), outputs)
+        files.publish(
+            drawn.page(width, density, log_count), drawn.provenance(asked, rows, lock(opened, asked)), outputs
+        )
 
 
 def histogram(

@@ -44,6 +44,7 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.series import Series
     from analysis.writing import files
@@ -57,7 +58,11 @@ def command(
     said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else BARS
     with style.paper():
         figure = drawn.page(width, log_value)
-        files.publish(figure, provenance(Told("lines", asked, said, place="point"), drawn.cells, rows.source), outputs)
+        files.publish(
+            figure,
+            provenance(Told("lines", asked, said, place="point", lock=lock(opened, asked)), drawn.cells, rows.source),
+            outputs,
+        )
 
 
 def lines(

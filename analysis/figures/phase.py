@@ -52,6 +52,7 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.diagram import Diagram, View
     from analysis.writing import files
@@ -65,7 +66,7 @@ def command(
     predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
     diagram = Diagram.of(rows, view, predictions)
     said = diagram.agreement() or typical_interval(diagram.cells)
-    told = Told("phase", asked, said, missing=diagram.missing())
+    told = Told("phase", asked, said, missing=diagram.missing(), lock=lock(opened, asked))
     with style.paper():
         files.publish(diagram.page(width), provenance(told, diagram.cells, rows.source), outputs)
 

@@ -42,6 +42,7 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.drawing import style
     from analysis.drawing.laws import Laws
     from analysis.statistics.fits import table
@@ -49,10 +50,11 @@ def command(
     from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, (*files.FIGURES, ".csv"))
-    rows = Results.open(results).rows_for(value, [x, by], where)
+    opened = Results.open(results)
+    rows = opened.rows_for(value, [x, by], where)
     drawn = Laws.of(rows, value, x, by)
     with style.paper():
-        told = Told("scaling", asked, HOW, more=drawn.sentences(), place="point")
+        told = Told("scaling", asked, HOW, more=drawn.sentences(), place="point", lock=lock(opened, asked))
         numbers = table(drawn.found, by)
         files.publish(drawn.page(width, linear), provenance(told, drawn.cells, rows.source), outputs, numbers)
     print("\n".join(drawn.sentences()))

@@ -38,15 +38,17 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.statistics.compare import compare
     from analysis.writing import files, tables
     from analysis.writing.provenance import provenance
     from analysis.writing.rounding import in_words, told
 
     outputs = files.checked(output or [], files.TABLES)
-    chosen = Results.open(results).rows_for(value, [rows, columns], where)
+    opened = Results.open(results)
+    chosen = opened.rows_for(value, [rows, columns], where)
     found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
-    origin = provenance(told(found, asked), found.cells, chosen.source)
+    origin = provenance(told(found, asked, lock(opened, asked)), found.cells, chosen.source)
     tables.publish(in_words(found, origin), tables.comma_separated(found, chosen.source), outputs)
 
 

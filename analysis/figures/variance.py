@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.options import MaybeOutput, Where
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from analysis.data.cells import Cells
     from analysis.data.rows import Rows
     from analysis.statistics.variance import Components
+    from analysis.writing.provenance import Told
     from analysis.writing.tables import Said, Table
 
 HOW = (
@@ -33,15 +33,19 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
+    from analysis.data.lock import lock
     from analysis.statistics.variance import components
     from analysis.statistics.variance import table as numbers
     from analysis.writing import files, tables
+    from analysis.writing.provenance import Told
 
     outputs = files.checked(output or [], files.TABLES)
-    rows = Results.open(results).rows_for(value, [by], where)
+    opened = Results.open(results)
+    rows = opened.rows_for(value, [by], where)
     cells, found = components(rows, value, by)
     written = numbers(found, by).to_csv(index=False, float_format="%.12g")
-    tables.publish(_in_words(cells, found, by, asked, rows), written, outputs)
+    told = Told("variance", asked, HOW, "Williams", _dropped(found), lock=lock(opened, asked))
+    tables.publish(_in_words(cells, found, by, told, rows), written, outputs)
 
 
 def variance(data: Rows | pd.DataFrame, *, value: str, by: str | None = None) -> Table:
@@ -55,20 +59,25 @@ def variance(data: Rows | pd.DataFrame, *, value: str, by: str | None = None) ->
     """
     from analysis.data.rows import Rows
     from analysis.statistics.variance import components
+    from analysis.writing.provenance import Told
 
     rows = Rows.of(data)
     cells, found = components(rows, value, by)
-    return _in_words(cells, found, by, {"value": value, "by": by}, rows)
+    told = Told("variance", {"value": value, "by": by}, HOW, "Williams", _dropped(found))
+    return _in_words(cells, found, by, told, rows)
 
 
-def _in_words(cells: Cells, found: list[Components], by: str | None, asked: Mapping[str, Any], rows: Rows) -> Table:
+def _dropped(found: list[Components]) -> list[str]:
+    dropped = sum(one.dropped for one in found)
+    return [f"{dropped} repetitions are left out, so that seeds cross completely."] if dropped else []
+
+
+def _in_words(cells: Cells, found: list[Components], by: str | None, told: Told, rows: Rows) -> Table:
     from analysis.naming import label
-    from analysis.writing.provenance import Told, provenance
+    from analysis.writing.provenance import provenance
     from analysis.writing.tables import Table
 
-    dropped = sum(one.dropped for one in found)
-    more = [f"{dropped} repetitions are left out, so that seeds cross completely."] if dropped else []
-    origin = provenance(Told("variance", asked, HOW, kind="Williams", more=more), cells, rows.source)
+    origin = provenance(told, cells, rows.source)
     unit = rows.unit(cells.value)
     return Table(
         title=f"Variance of {label(cells.value, f'{unit}, squared' if unit else '')} by random stream",

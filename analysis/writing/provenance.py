@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Told:
         more: further sentences.
         missing: places in which no trial ran.
         place: what a mean belongs to, "cell" or "point".
+        lock: hashes of what it was made of; see `analysis.data.lock`.
     """
 
     verb: str
@@ -61,6 +62,7 @@ class Told:
     more: Sequence[str] = ()
     missing: int = 0
     place: str = "cell"
+    lock: Mapping[str, Any] = field(default_factory=dict)
 
 
 def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
@@ -75,7 +77,7 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
         f"Only where {source.where}." if source.where else "",
         _origin(source),
     ]
-    facts = _facts(told.verb, told.asked, source, cells.totals)
+    facts = _facts(told, source, cells.totals)
     facts["counts"] |= {"missing_cells": told.missing}
     facts |= {
         "seeds_per_cell": [low, high],
@@ -90,7 +92,7 @@ def pooled(told: Told, totals: Totals, value: str, source: Source) -> Provenance
     """What is to be said under a figure of single values, of which no mean is taken."""
     where = f"Only where {source.where}." if source.where else ""
     notes = [told.interval, *told.more, _lost(totals, value, 0), where, _origin(source)]
-    return Provenance(tuple(n for n in notes if n), _plain(_facts(told.verb, told.asked, source, totals)))
+    return Provenance(tuple(n for n in notes if n), _plain(_facts(told, source, totals)))
 
 
 def typical_interval(cells: Cells) -> str:
@@ -100,9 +102,10 @@ def typical_interval(cells: Cells) -> str:
     return f"95 % t interval of a mean over seeds: ±{np.median(half):.2g} in the median cell." if len(half) else ""
 
 
-def _facts(verb: str, asked: Mapping[str, Any], source: Source, totals: Totals) -> dict[str, Any]:
-    chosen = {k: v for k, v in asked.items() if v not in (None, False) and k not in ("results", "output")}
-    return {"verb": verb, "asked": chosen, "source": asdict(source), "counts": asdict(totals)}
+def _facts(told: Told, source: Source, totals: Totals) -> dict[str, Any]:
+    chosen = {k: v for k, v in told.asked.items() if v not in (None, False) and k not in ("results", "output")}
+    facts = {"verb": told.verb, "asked": chosen, "source": asdict(source), "counts": asdict(totals)}
+    return facts | ({"lock": dict(told.lock)} if told.lock else {})
 
 
 def _plain(facts: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from analysis.writing.tables import Said, Table
 
 NOTHING = "–"
 NO_BOLD = "Nothing is in bold: whether more or less is better was not said."
+NO_LOCK: Mapping[str, Any] = {}
 PAIRING = {"paired": "paired by seed", "Welch": "Welch where seeds are not shared"}
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
@@ -45,7 +46,7 @@ def in_words(comparison: Comparison, provenance: Provenance) -> Table:
     )
 
 
-def told(comparison: Comparison, asked: Mapping[str, Any]) -> Told:
+def told(comparison: Comparison, asked: Mapping[str, Any], lock: Mapping[str, Any] = NO_LOCK) -> Told:
     """What the numbers after a mean are, what is in bold, and how rows were compared."""
     kind = {"t": "95 % t interval", "bootstrap": "95 % bootstrap interval (BCa)"}[comparison.interval]
     pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
@@ -58,7 +59,7 @@ def told(comparison: Comparison, asked: Mapping[str, Any]) -> Told:
     difference = f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs})' if pairs else ''}."
     more = [bold, *([difference] if comparison.reference is not None else [])]
     interval = f"Mean over seeds and its {kind}."
-    return Told("table", asked, interval, comparison.interval, more, comparison.missing())
+    return Told("table", asked, interval, comparison.interval, more, comparison.missing(), lock=lock)
 
 
 @dataclass(frozen=True)

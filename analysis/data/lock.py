@@ -1,0 +1,70 @@
+"""What a figure or table was made of, as hashes: enough to say later whether the results still say the same.
+
+A hash is an exclusive or over trials, so it depends neither on their order nor on the files that they lie in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+
+from analysis.data.load import Results
+from analysis.data.rows import quoted
+from analysis.data.where import chosen
+
+SEEDS = ("seed_teacher", "seed_data", "seed_init", "seed_noise")
+
+
+def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Hashes of the trials that fulfil `where`, and of every column and curve that the options name.
+
+    Args:
+        asked: options of a verb, by name; those whose value is a column or a curve are what it looked at.
+    Returns:
+        JSON types: how many `trials`, the hash of their `ids`, of each of their `columns` and `curves`, the `versions`
+        of the studies, and the version of `duckdb`, whose hashes these are.
+    """
+    where = asked.get("where")
+    trials = results.connection.table("trials")
+    trials = trials if where is None else chosen(trials, where)
+    named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
+    columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
+    hashes = ", ".join(f"bit_xor(hash(trial_id, {quoted(c)}))" for c in columns)
+    facts = f"count(*), bit_xor(hash(trial_id)), list_sort(list(DISTINCT concat(study, ' ', study_version))), {hashes}"
+    count, ids, versions, *found = trials.aggregate(facts).fetchall()[0]
+    return {
+        "duckdb": duckdb.__version__,
+        "trials": count,
+        "ids": _hex(ids),
+        "versions": versions,
+        "columns": {c: _hex(value) for c, value in zip(columns, found, strict=True)},
+        "curves": {c: _curve(results, trials, c) for c in sorted(named & set(results.curves()))},
+    }
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs, in words; nothing where the results still say the same."""
+    if then["trials"] != now["trials"]:
+        return [f"there are {now['trials']} trials, not {then['trials']}"]
+    if then["ids"] != now["ids"]:
+        return [f"other trials fulfil the condition, {now['trials']} as before"]
+    told = []
+    if then["versions"] != now["versions"]:
+        told.append(f"the study is {', '.join(now['versions'])}, not {', '.join(then['versions'])}")
+    for kind in ("columns", "curves"):
+        gone = [name for name in then[kind] if name not in now[kind]]
+        moved = [n for n, value in then[kind].items() if n not in gone and now[kind][n] != value]
+        told += [f"`{name}` is gone" for name in gone] + [f"`{name}` has other values" for name in moved]
+    return told
+
+
+def _curve(results: Results, trials: duckdb.DuckDBPyRelation, curve: str) -> str:
+    points = results.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
+    held = points.set_alias("c").join(trials.set_alias("t"), "c.trial_id = t.trial_id", how="semi")
+    return _hex(held.aggregate("bit_xor(hash(trial_id, step, value))").fetchall()[0][0])
+
+
+def _hex(value: int | None) -> str:
+    return f"{value or 0:016x}"

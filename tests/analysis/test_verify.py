@@ -1,0 +1,128 @@
+"""Every file that a verb writes knows what it was made of, and says so when that changes."""
+
+from pathlib import Path
+
+import duckdb
+import example_results as example
+import pytest
+
+from analysis.__main__ import app
+from analysis.data.load import Results
+from analysis.data.lock import changes, lock
+from analysis.errors import AnalysisError
+from analysis.writing.verify import facts_of, verify
+
+PARAMETERS, METRICS = {"x": "", "method": ""}, {"test_mse": "", "test_nll": ""}
+MADE = {
+    "phase": "phase {r} --x x --y method --value test_mse -o {f}",
+    "lines": "lines {r} --x x --value test_mse --by method -o {f}",
+    "histogram": "histogram {r} --value test_mse -o {f}",
+    "curves": "curves {r} --value loss --by method -o {f}",
+    "scaling": "scaling {r} --x x --value test_mse -o {f}",
+    "table": "table {r} --rows method --columns x --value test_mse -o {f}",
+    "variance": "variance {r} --value test_mse -o {f}",
+}  # fmt: skip
+KINDS = {"table": (".md", ".tex", ".html"), "variance": (".md",)}
+
+
+def results(folder: Path, nudge=None, more=(), version=1) -> Path:
+    """Crossed seeds of two methods; `nudge` is a row and a metric whose value is another."""
+    trials = []
+    for method in ("kd", "none"):
+        for x in (1, 2, 4, 8):
+            for teacher, init in ((t, i) for t in range(2) for i in range(3)):
+                value = 1 / x + 0.01 * teacher + 0.003 * init
+                seeds = {"seed_teacher": teacher, "seed_init": init}
+                trials.append({"x": float(x), "method": method, "test_mse": value, "test_nll": value, **seeds})
+    trials += more
+    if nudge:
+        trials[nudge[0]][nudge[1]] += 1e-12
+    trials = [t | {"study_version": version} for t in trials]
+    curves = [(i, "loss", s, 1.0 / s) for i in range(len(trials)) for s in (1, 2, 3)]
+    return example.write(folder, trials, parameters=PARAMETERS, metrics=METRICS, curves=curves, steps={"loss": "step"})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    folder = tmp_path_factory.mktemp("verify")
+    here = results(folder / "r")
+    files = {}
+    for verb, line in MADE.items():
+        for kind in KINDS.get(verb, (".png", ".pdf")):
+            files[folder / f"{verb}{kind}"] = here
+            app(line.format(r=here, f=folder / f"{verb}{kind}").split(), result_action="return_value")
+    return files
+
+
+def test_what_was_just_made_is_fresh(made):
+    assert {str(verify(path)) for path in made} == {"fresh"}
+    assert len(made) == 14
+
+
+def test_another_value_makes_stale_what_shows_it_and_nothing_else(made, tmp_path: Path):
+    other = results(tmp_path / "r", nudge=(3, "test_mse"))
+    for path in made:
+        expected = "fresh" if path.stem == "curves" else "stale: `test_mse` has other values"
+        assert str(verify(path, str(other))) == expected
+    unseen = results(tmp_path / "s", nudge=(3, "test_nll"))
+    assert {str(verify(path, str(unseen))) for path in made} == {"fresh"}
+
+
+def test_more_trials_make_stale_what_they_belong_to(made, tmp_path: Path):
+    one = {"x": 16.0, "method": "kd", "test_mse": 0.1, "test_nll": 0.1, "seed_teacher": 0, "seed_init": 0}
+    other = results(tmp_path / "r", more=[one])
+    assert {str(verify(path, str(other))) for path in made} == {"stale: there are 49 trials, not 48"}
+
+
+def test_a_condition_keeps_a_figure_fresh_whatever_happens_elsewhere(tmp_path: Path):
+    here, other = results(tmp_path / "r"), results(tmp_path / "s", nudge=(0, "test_mse"))
+    words = ["table", str(here), "--rows", "x", "--value", "test_mse", "-o", str(tmp_path / "t.md")]
+    app([*words, "--where", "method = 'none'"], result_action="return_value")
+    assert str(verify(tmp_path / "t.md", str(other))) == "fresh"
+
+
+def test_another_version_of_the_study_is_told(tmp_path: Path):
+    asked = {"value": "test_mse"}
+    then, now = (lock(Results.open(results(tmp_path / n, version=v)), asked) for n, v in (("r", 1), ("s", 2)))
+    assert changes(then, now) == ["the study is made_up 2, not made_up 1"]
+    assert changes(then, now | {"versions": then["versions"], "columns": {}})[0] == "`kind` is gone"
+    assert changes(then, now | {"ids": "0"}) == ["other trials fulfil the condition, 48 as before"]
+
+
+def test_a_hash_does_not_depend_on_the_order_of_rows(tmp_path: Path):
+    opened = Results.open(results(tmp_path / "r"))
+    before = lock(opened, {"value": "test_mse", "curve": "loss"})
+    backwards = duckdb.connect()
+    backwards.register("t", opened.connection.sql("SELECT * FROM trials ORDER BY trial_id DESC").to_arrow_table())
+    backwards.register("c", opened.connection.sql("SELECT * FROM curves ORDER BY value").to_arrow_table())
+    backwards.execute("CREATE VIEW trials AS FROM t")
+    backwards.execute("CREATE VIEW curves AS FROM c")
+    again = Results(opened.path, backwards, opened.fields, opened.sweep)
+    assert lock(again, {"value": "test_mse", "curve": "loss"}) == before
+
+
+def test_what_nobody_can_tell_is_unknown(made, tmp_path: Path, monkeypatch):
+    path = next(iter(made))
+    assert str(verify(path, str(tmp_path / "gone"))).startswith("unknown: ")
+    plain = tmp_path / "notes.md"
+    plain.write_text("A note.")
+    assert str(verify(plain)) == "unknown: the file carries no hashes of this program"
+    monkeypatch.setattr(duckdb, "__version__", "0.0")
+    assert "DuckDB" in verify(path).why
+    with pytest.raises(AnalysisError, match="cannot be read"):
+        verify(tmp_path / "nothing.png")
+
+
+def test_the_verb_ends_with_0_for_fresh_and_1_for_stale(made, tmp_path: Path, capsys):
+    path = next(iter(made))
+    for where, code, said in (([], 0, "fresh"), (["--results", str(tmp_path / "gone")], 1, "unknown: ")):
+        with pytest.raises(SystemExit) as ended:
+            app(["verify", str(path), *where])
+        assert ended.value.code == code
+        assert f"{path} is {said}" in capsys.readouterr().out
+
+
+def test_pdfs_say_what_pngs_say(made):
+    facts = {path.suffix: facts_of(path) for path in made if path.stem == "phase"}
+    assert facts[".png"] == facts[".pdf"]
+    assert facts[".png"]["lock"]["trials"] == 48
