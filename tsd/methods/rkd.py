@@ -2,8 +2,8 @@
 
 L = CE + w_d mean_ij h(ψ_s − ψ_t) + w_a mean_ijk h(cos_s − cos_t),  ψ_ij = |e_i − e_j| over its mean.
 cos_ijk is the cosine of the angle at sample i, h the Huber loss of threshold 1. Park, Kim, Lu, Cho 2019,
-arXiv:1904.05068, §3.2; weights as in RepDistiller (Tian et al. 2020, arXiv:1910.10699). Embeddings of any two widths can be compared, and nothing is
-trained beside the student. Angles take memory for batch² × width and for batch³ numbers.
+arXiv:1904.05068, §3.2; weights as in RepDistiller (Tian et al. 2020, arXiv:1910.10699). Embeddings may differ in width,
+and nothing is trained beside the student. Angles take memory for batch² × width and for batch³ numbers.
 Formulas: `distance_loss`, `angle_loss`.
 """
 
