@@ -80,6 +80,7 @@ class Traits:
         embedding: the feature point in front of the head.
         shapes: the shape of one sample's activations, by feature point.
         classes: number of outputs.
+        inputs: the shape of one input.
     """
 
     role: str
@@ -87,6 +88,7 @@ class Traits:
     embedding: str
     shapes: Mapping[str, tuple[int, ...]]
     classes: int
+    inputs: tuple[int, ...] = ()
 
 
 def _unknown(name: str, x: Tensor) -> Tensor:

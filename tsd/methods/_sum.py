@@ -49,6 +49,11 @@ class Sum(Distillation):
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: kind.of(values) for name, kind in self.kinds.items()}
 
+    @property
+    def batch_statistics(self) -> bool:
+        """As any member asks."""
+        return any(member.batch_statistics for member in self.members.values())
+
     def loss(self, lesson: Lesson) -> Terms:
         """The terms of all members; one that several name alike is the first one's."""
         found: dict[str, Tensor] = {}

@@ -81,7 +81,7 @@ def traits(role: str, size: tuple[str, int, int], activation: str, shape: tuple[
     with torch.no_grad():
         view = model.forward(params, buffers, torch.zeros(1, *shape))
     shapes = {point: tuple(value.shape[1:]) for point, value in view.features.items()}
-    return Traits(f"{role} {size[0]}", model.stages, model.embedding, shapes, classes)
+    return Traits(f"{role} {size[0]}", model.stages, model.embedding, shapes, classes, shape)
 
 
 def taught(tutor: Tutor, trial: Any, streams: Streams, shelf: Shelf) -> Taught:
