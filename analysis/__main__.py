@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from analysis import figures
-from analysis.options import MaybeOutput
+from analysis.options import MaybeOutput, Output
 from tsd.store import UserError
 
 app = App(name="python -m analysis", help="From a folder of results to figures and tables.", version_flags=[])
@@ -55,6 +55,34 @@ def verify(file: Path, *, results: str | None = None) -> None:
     verdict = verified(file, results)
     print(f"{file} is {verdict}")
     sys.exit(verdict.state != "fresh")
+
+
+@app.command
+def report(
+    results: str,
+    *more: str,
+    question: Annotated[list[str] | None, Parameter(negative=())] = None,
+    output: Output,
+) -> None:
+    """Report: one web page about a sweep, or several, that loads nothing: figures, cells, coverage, failures.
+
+    Args:
+        results: Folder or URI of a sweep's results.
+        more: Further ones, which stand below it.
+        question: What the sweep asks; again for each further one.
+    """
+    from itertools import zip_longest
+
+    from analysis.writing import files
+    from analysis.writing.report import page, section
+
+    outputs = files.checked(output, (".html",))
+    paths = [results, *more]
+    asked = list(zip_longest(paths, (question or [])[: len(paths)], fillvalue=""))
+    text = page([section(path, words) for path, words in asked], paths)
+    for path in outputs:
+        with files.written(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def main() -> None:

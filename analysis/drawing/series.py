@@ -100,7 +100,8 @@ class Series:
         points = bool(self.theory)
         if points and len(mean) > MOST_POINTS:
             mean = mean.iloc[_spread(mean["x"], self.axis.log)]
-        look: Any = {"marker": "o", "markersize": 3.2} if points or not self.bands else {}
+        marked = points or not self.bands or len(mean) == 1
+        look: Any = {"marker": "o", "markersize": 3.2} if marked else {}
         look |= {"linestyle": "", "zorder": 3} if points else {}
         axes.plot(mean["x"], mean["mean"], color=colour, label=name, **look)
         if self.bands and not points:

@@ -48,17 +48,19 @@ def load(folder: str, size: int) -> Inspection:
 
     Raises:
         UserError: the folder is not in the layout, a file is no image, the mask of a defective piece is missing, or the
-            test set has no good or no defective piece.
+            test set has no good or no defective piece, or every mask is black.
     """
     check(folder)
     path = Path(folder).expanduser()
     found = _files(path / "test", "*/*")
     kinds = tuple(file.parent.name for file in found)
     _check_kinds(path, kinds)
-    masks = [_mask(path, file, size) for file in found]
+    masks = np.stack([_mask(path, file, size) for file in found])
+    if not masks.any():
+        raise UserError(f"No mask of {path}/ground_truth has a white pixel at {size} pixels a side; a defect is white.")
     good = _files(path / "train" / GOOD)
     train, test = ([_read(file, size, "RGB") for file in files] for files in (good, found))
-    return Inspection(_images(train), _images(test), torch.from_numpy(np.stack(masks)), kinds, _digest(good))
+    return Inspection(_images(train), _images(test), torch.from_numpy(masks), kinds, _digest(good))
 
 
 def _files(folder: Path, pattern: str = "*") -> list[Path]:

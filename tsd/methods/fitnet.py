@@ -1,7 +1,8 @@
 """FitNet hints: the student's middle activations, through a regressor, match the teacher's.
 
 Stage 1 (hint): ½ ‖r(f_s; W_r) − f_t‖² a sample, on the regressor and the student up to the guided layer; stage 2: the
-whole student by softened answers and labels. `joint` does both at once, with the hint averaged over its elements.
+whole student by softened answers and labels. `joint` does both at once, with the hint averaged over its elements. In
+the paper the softened answers' weight falls from 4 to 1 over stage 2: `hint_anneal: 4`.
 Romero et al. 2015, arXiv:1412.6550, eqs. 3 and 4; the joint form and the rules of the regressor are those of
 RepDistiller (Tian et al. 2020, arXiv:1910.10699). The regressor is dropped after training.
 Formula: `hint_loss`.
@@ -33,8 +34,11 @@ class Method(kd.Method, FeatureDistillation):
     hint_weight: Batched[float] = field(
         100.0, ge=0, doc="Weight of the mean squared hint error in joint mode; two_stage does not read it."
     )
+    hint_anneal: Batched[float] = field(
+        1.0, gt=0, doc="Factor of the soft term as the answers begin, falling linearly to 1 at the end."
+    )
 
-    needs = Needs(features=True)
+    needs = Needs(features=True, progress=True)
     taxonomy = Taxonomy(
         teacher="pretrained", passes="features", where="middle stage", data="training set", schedule="two stages"
     )
@@ -58,6 +62,12 @@ class Method(kd.Method, FeatureDistillation):
     def hint(self, lesson: Lesson) -> Terms:
         """The term `hint` of the first stage."""
         return {"hint": hint_loss(*self._compared(lesson))}
+
+    def loss(self, lesson: Lesson) -> Terms:
+        """The terms `soft` and `hard`; the soft one weighs `hint_anneal` times as much when the answers begin."""
+        terms = super().loss(lesson)
+        left = (1 - lesson.progress) / (1 if self.hint_mode == "joint" else 1 - self.hint_share)
+        return {**terms, "soft": (1 + (self.hint_anneal - 1) * left) * terms["soft"]}
 
     def joint(self, lesson: Lesson) -> Terms:
         """The terms `soft`, `hard` and `hint`."""

@@ -51,10 +51,12 @@ def correlation(p: int, size: int, order: int, temperature: float, state: str = 
 
 
 def leading_correlation(p: int, size: int, order: int, temperature: float) -> float | None:
-    """`correlation` to leading order in the size, where it is known: p* = p; and p* = 2, whose paramagnet has Gaussian
-    magnetisations, above its critical temperature 2."""
-    if order == p:
-        return factorial(p) / size ** (p - 1) / temperature
+    """`correlation` to leading order in the size, where it is known: p* = 2, whose paramagnet has Gaussian
+    magnetisations, above its critical temperature 2; and other p* of which p is a multiple, by the partitions of the
+    tuple that `signal_temperature` counts."""
+    if order > 2 and p % order == 0:
+        parts = p // order
+        return factorial(p) / factorial(parts) / (temperature * size ** (order - 1)) ** parts
     if order == 2 and temperature > 2:
         pairings = prod(range(p - 1, 0, -2)) if p % 2 == 0 else 0
         return pairings * (2 / ((temperature - 2) * size)) ** (p / 2)
@@ -85,6 +87,11 @@ def draw_examples(probabilities: np.ndarray, count: int, generator: np.random.Ge
     return examples
 
 
+def noise_unit(order: int, size: int, temperature: float) -> float:
+    """What a whole-number field must exceed, in units of a standard logistic number, for heat-bath dynamics."""
+    return temperature / 2 * size ** (order - 1) / factorial(order)
+
+
 def glauber(
     examples: np.ndarray, start: np.ndarray, order: int, temperature: float, sweeps: Iterable[np.random.Generator]
 ) -> Iterator[np.ndarray]:
@@ -109,7 +116,7 @@ def glauber(
     spins = start.astype(np.int8)
     agree = (size + (spins.astype(np.float32) @ examples.astype(np.float32)).astype(np.intp)) // 2
     pull, push = others[agree], itself[agree].sum(1)
-    unit = temperature / 2 * size ** (order - 1) / factorial(order)
+    unit = noise_unit(order, size, temperature)
     for generator in sweeps:
         visits = generator.permutation(size)
         thresholds = unit * generator.logistic(size=(size, len(spins)))

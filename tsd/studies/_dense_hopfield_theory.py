@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import exp, inf, log
+from math import exp, factorial, inf, log
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +74,7 @@ def saddle_point(
     temperature: float,
     start: str = "pattern",
     *,
+    teacher_order: int | None = None,
     teacher_temperature: float | None = None,
     noise: float | None = None,
     signal: float | None = None,
@@ -85,22 +86,59 @@ def saddle_point(
         load: α = M p!/N^{p−1} for M examples of N sites.
         temperature: of the student, > 0.
         start: pattern, example or glass: the state that the iteration begins in.
-        teacher_temperature: that of the teacher; for a teacher of another order, the one at which a teacher of order p
-            would give p-tuples the same mean. Without it the student's (the Nishimori line).
+        teacher_order: p*, without it p; p must be a multiple of it.
+        teacher_temperature: T* of the teacher in units of N^{(p − p*)/p}, see `signal_temperature`. Without it the one
+            at which the signal equals the noise, for p* = p the student's own: the Nishimori line.
         noise: c, instead of αβ².
         signal: c*, instead of αββ*.
     Returns:
         The fixed point; its phase is that of the state reached, and global stability is told from all three starts.
     Raises:
-        UserError: no such start, or a number out of range.
+        UserError: no such start, a number out of range, or a teacher whose order does not divide p.
     """
     _check(p, load, temperature, start)
+    tau = teacher_temperature or matched_temperature(p, teacher_order or p, temperature)
     c = load / temperature**2 if noise is None else noise
-    c_star = load / (temperature * (teacher_temperature or temperature)) if signal is None else signal
+    c_star = load / (temperature * signal_temperature(p, teacher_order or p, tau)) if signal is None else signal
     couplings = _Couplings(p, 1 / temperature, c, c_star)
     states = {name: _iterate(couplings, _Overlaps(*first)) for name, first in STARTS.items()}
     highest = max(state.free_entropy for state in states.values())
     return replace(states[start], phase=_phase(states[start], highest))
+
+
+def signal_temperature(p: int, teacher_order: int, teacher_temperature: float) -> float:
+    """The temperature at which a teacher of order p would correlate p-tuples as much as this one of order p* does.
+
+    Its examples correlate a p-tuple by way of the partitions of the tuple into n = p/p* tuples of its own; there are
+    p!/(p*!ⁿ n!), each of weight (β* p*!/N^{p*−1})ⁿ. With T* = τ N^{(p − p*)/p} their sum is p!/N^{p−1} times τ⁻ⁿ/n!.
+
+    Args:
+        teacher_temperature: τ, which is T* itself where p* = p.
+    Raises:
+        UserError: p is not a multiple of `teacher_order`.
+    """
+    parts = _parts(p, teacher_order)
+    return factorial(parts) * teacher_temperature**parts
+
+
+def matched_temperature(p: int, teacher_order: int, temperature: float) -> float:
+    """τ at which `signal_temperature` is `temperature`: for p = 4, p* = 2 it is √(T/2), and T* = √(NT/2).
+
+    Raises:
+        UserError: p is not a multiple of `teacher_order`.
+    """
+    parts = _parts(p, teacher_order)
+    return (temperature / factorial(parts)) ** (1 / parts)
+
+
+def _parts(p: int, teacher_order: int) -> int:
+    if teacher_order < 1 or p % teacher_order:
+        raise UserError(
+            f"teacher_order is {teacher_order} and the students' order {p}: how strongly such a teacher's examples "
+            f"correlate tuples of {p} is known here where {p} is a multiple of teacher_order. Change one of the two, "
+            "or give the teacher's temperature (teacher_temperature in a sweep, signal in a call of saddle_point)."
+        )
+    return p // teacher_order
 
 
 def transition(p: int) -> Transition:

@@ -4,8 +4,8 @@ A teacher that never sees a defect learns the likelihood of good feature maps: a
 L_T = mean over pixels of ½ Σ_c z² − log|det J|  (`flow_loss`). Its log-scales stay within ±α: 0.636 α arctan(s/α)
 (`clamp`). A student learns on the same good samples to give the teacher's z: L_S = mean over pixels and channels of
 (z_teacher − z_student)²  (`distance_loss`). On what neither has seen they part, and their distance is the map of
-anomalies. A student that is a flow of the same architecture parts less than a plain convolutional network
-(`student: symmetric`, `asymmetric`): that is the claim. Rudolph, Wehrbein, Rosenhahn, Wandt 2023, arXiv:2210.07829.
+anomalies. The paper's claim: a second flow of the teacher's architecture (`student: symmetric`) follows it further than
+a plain convolutional network does (`asymmetric`). Rudolph, Wehrbein, Rosenhahn, Wandt 2023, arXiv:2210.07829.
 
 Teacher and student are always those of the last step; a best step would be chosen by looking at the test set.
 """

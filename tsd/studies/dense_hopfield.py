@@ -17,14 +17,21 @@ Thériault, Tantari 2024, arXiv:2401.04191. The pattern is gauged to +1; sequent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import factorial
 from typing import TYPE_CHECKING
 
 from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.studies._base import Curve, Measured, Metric, Outcome, Study
-from tsd.studies._dense_hopfield_theory import attack_threshold, ferromagnet, saddle_point, transition
+from tsd.studies._dense_hopfield_theory import (
+    attack_threshold,
+    ferromagnet,
+    matched_temperature,
+    saddle_point,
+    signal_temperature,
+    transition,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +45,14 @@ __all__ = [
     "Trial",
     "attack_threshold",
     "ferromagnet",
+    "matched_temperature",
     "saddle_point",
+    "signal_temperature",
     "simulate",
     "transition",
 ]
 
-VERSION = 1
+VERSION = 2
 
 
 class Trial(Study):
@@ -60,7 +69,10 @@ class Trial(Study):
     )
     temperature: Batched[float] = field(2.0, ge=0, doc="Temperature of the students; 0 sends spins along their fields.")
     teacher_temperature: Batched[float] = field(
-        0.0, ge=0, doc="Temperature of the teacher; 0 means that of the students, which is the Nishimori line."
+        0.0,
+        ge=0,
+        doc="Temperature of the teacher; 0 means the Nishimori line: that of the students or, where teacher_order is "
+        "not order, the one that correlates tuples of order sites as much.",
     )
     teacher_state: Static[str] = field(
         "paramagnetic",
@@ -135,14 +147,14 @@ def example_count(trial: Trial) -> int:
 def _measured(trial: Trial, streams: Streams) -> Measured:
     import numpy as np
 
-    from tsd.studies._dense_hopfield_dynamics import draw_examples, glauber, law
+    from tsd.studies._dense_hopfield_dynamics import draw_examples, law
 
     teacher = law(trial.teacher_order, trial.size, _teacher_temperature(trial), trial.teacher_state)
     examples = draw_examples(teacher, example_count(trial), streams.generator("data", "examples"))
     students = _start(trial, examples, streams.generator("init", "students"))
     noise = (streams.generator("noise", "glauber", sweep) for sweep in range(trial.sweeps))
     overlaps, agreement = [students.mean(1)], []
-    for spins in glauber(examples, students, trial.order, trial.temperature, noise):
+    for spins in _dynamics(trial, examples, students, noise):
         overlaps.append(spins.mean(1))
         agreement.append(_pair_overlap(spins))
     nearest = (spins.astype(np.float32) @ examples.astype(np.float32)).max(1) / trial.size
@@ -155,6 +167,19 @@ def _measured(trial: Trial, streams: Streams) -> Measured:
     steps = np.unique(np.linspace(0, trial.sweeps, trial.curve_points).round().astype(int)).tolist()
     curve = Curve("overlap", steps, [float(overlaps[step].mean()) for step in steps])
     return Measured(metrics | theory(trial), [curve])
+
+
+def _dynamics(
+    trial: Trial, examples: np.ndarray, students: np.ndarray, noise: Iterable[np.random.Generator]
+) -> Iterator[np.ndarray]:
+    """The students' spins after every sweep, from couplings where they pay: equal to the bit."""
+    from tsd.studies import _dense_hopfield_couplings as cubic
+    from tsd.studies._dense_hopfield_dynamics import glauber, noise_unit
+
+    if cubic.worth_it(trial.order, *examples.shape):
+        unit = noise_unit(trial.order, trial.size, trial.temperature)
+        return cubic.glauber(cubic.couplings(examples), students, unit, noise)
+    return glauber(examples, students, trial.order, trial.temperature, noise)
 
 
 def _late(overlaps: np.ndarray) -> dict[str, float]:
@@ -204,13 +229,16 @@ def _state(trial: Trial, correlation: float, noise_gain: float) -> dict[str, flo
 
 
 def _teacher_temperature(trial: Trial) -> float:
-    temperature = trial.teacher_temperature or trial.temperature
-    if temperature == 0:
+    """T*; without one that of the Nishimori line, at this size."""
+    if trial.teacher_temperature:
+        return trial.teacher_temperature
+    if trial.temperature == 0:
         raise UserError(
             "temperature is 0 and teacher_temperature is 0 too, so the teacher has the temperature of its students; "
             "at 0 every example would be the pattern itself. Give teacher_temperature a value above 0."
         )
-    return temperature
+    p, order = trial.order, trial.teacher_order
+    return matched_temperature(p, order, trial.temperature) * trial.size ** ((p - order) / p)
 
 
 def _start(trial: Trial, examples: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -109,6 +109,13 @@ def test_good_pieces_alone_have_no_auroc(bottle):
         _mvtec.load(str(bottle), 48)
 
 
+def test_masks_without_a_defect_are_refused(bottle):
+    for mask in bottle.glob("ground_truth/*/*.png"):
+        Image.new("L", (48, 48)).save(mask)
+    with pytest.raises(UserError, match=r"No mask of .* has a white pixel at 48 pixels"):
+        _mvtec.load(str(bottle), 48)
+
+
 def test_a_folder_that_is_not_there_and_a_file_that_is_no_image_are_told(bottle):
     with pytest.raises(UserError, match=r"mvtec/botle does not exist .*looked in .*train/good"):
         _mvtec.check("mvtec/botle")

@@ -1,9 +1,11 @@
-"""A student and a teacher on digits, and the stages of a method on them, one at a time."""
+"""A student and a teacher on digits or on images, and the stages of a method on them, one at a time."""
 
 from dataclasses import dataclass, field
 
+import pytest
 import torch
 
+from tsd.data import _places, fashion_mnist
 from tsd.engine.fit import fit
 from tsd.engine.rng import STREAMS, Streams
 from tsd.studies import distill
@@ -42,6 +44,16 @@ SEEDS = Streams(dict.fromkeys(STREAMS, 0))
 
 def trial(method, **changed):
     return distill.Trial.of(SETTINGS | {"method": method} | changed)
+
+
+def images(method):
+    """500 images of Fashion-MNIST, and a teacher that saw 10,000 of it."""
+    source = fashion_mnist.SOURCE
+    if not (_places.holds(_places.home(), source.files) or _places.holds(_places.home(), source.archives)):
+        pytest.skip(f"Fashion-MNIST is not in {_places.home()}; set TSD_DATA or fetch it once")
+    return distill.Trial.of(
+        {"method": method, "validation_per_class": 5000, "teacher_epochs": 1, "student_width": 4, "curve_points": 0}
+    )
 
 
 def start(one):

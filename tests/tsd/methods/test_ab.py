@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from taught_digits import stage, start, trial, value
+from taught_digits import images, stage, start, trial, value
 
 from tsd.errors import UserError
 from tsd.methods import ab
@@ -121,6 +121,12 @@ def test_the_units_of_500_digits_agree_after_the_first_stage():
     assert value(one, student) < 0.6 * value(one, before)
     for name in ("hidden.weight", "hidden.bias", "head.weight", "head.bias"):
         assert torch.equal(student.params[name], fresh.params[name])
+
+
+@pytest.mark.data
+def test_the_units_of_500_images_agree_after_200_updates():
+    one = images("ab")
+    assert min(agreements(one, stage(one, 0, 200))) >= 0.7
 
 
 def test_networks_whose_maps_cannot_be_compared_are_refused():

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from taught_digits import SEEDS, SHELF, stage, start, trial, value
+from taught_digits import SEEDS, SHELF, images, stage, start, trial, value
 
 from tsd.engine.run import run_pack
 from tsd.errors import UserError
+from tsd.methods import fitnet, kd
+from tsd.methods._base import Lesson
 from tsd.methods._features import regressor
 from tsd.methods.fitnet import hint_loss
+from tsd.models._base import View
 from tsd.studies import distill
 from tsd.studies._base import Fitted
 from tsd.studies._distill_networks import pair
@@ -70,11 +73,32 @@ def test_the_hint_stage_halves_the_loss_on_500_digits_and_moves_nothing_behind_t
     assert not [name for name in moved if not name.startswith(("conv1.", "norm1.", "adapter.regressor."))]
 
 
+@pytest.mark.data
+def test_the_hint_stage_halves_the_loss_on_500_images():
+    one = images("fitnet")
+    before = start(one)
+    assert value(one, stage(one, 0, 200)) <= 0.5 * value(one, Fitted(before.model, before.params, before.buffers))
+
+
 def test_the_second_stage_leaves_the_regressor_alone():
     one = trial("fitnet")
     before, student = start(one), stage(one, 1, 3)
     moved = {name for name in before.params if not torch.equal(before.params[name], student.params[name])}
     assert moved == {name for name in before.params if not name.startswith("adapter.")}
+
+
+@pytest.mark.parametrize(("mode", "begins"), [("two_stage", 0.25), ("joint", 0.0)])
+def test_the_softened_answers_weigh_four_times_as_much_at_first_and_as_in_kd_at_last(mode, begins):
+    views = [View(maps(3, 5, seed=seed), {}, {}) for seed in (0, 1)]
+    half = (1 + begins) / 2
+    terms = {}
+    for at in (begins, half, 1.0):
+        lesson = Lesson(*views, torch.tensor([0, 1, 2]), torch.empty(0), progress=torch.tensor(at, dtype=torch.float64))
+        terms[at] = fitnet.Method(hint_mode=mode, hint_share=0.25, hint_anneal=4.0).loss(lesson)
+    plain = kd.Method().loss(lesson)
+    assert [terms[at]["soft"].item() / plain["soft"].item() for at in terms] == pytest.approx([4, 2.5, 1], rel=1e-12)
+    assert all(terms[at]["hard"] == plain["hard"] for at in terms)
+    assert torch.equal(fitnet.Method().loss(lesson)["soft"], plain["soft"])
 
 
 def test_the_regressor_is_trained_and_not_counted():

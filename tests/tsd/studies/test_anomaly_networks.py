@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.func import vmap
 
-from tsd.studies._anomaly_formulas import flow_map
+from tsd.studies._anomaly_formulas import clamp, flow_map
 from tsd.studies._anomaly_networks import FlowSize, convolutional, flow
 
 
@@ -67,6 +67,18 @@ def test_a_log_scale_never_passes_its_bound():
     model, params, buffers = wild((4, 1, 1), FlowSize(3, 8, 0.5, 0))
     log_det = model.forward(params, buffers, 1e4 * torch.randn(50, 4, 1, 1)).features["log_det"]
     assert 0.5 < log_det.abs().max() < 0.5 * 4 * 3
+
+
+def test_what_a_subnet_says_is_clamped_before_it_scales():
+    """Subnets that say s whatever they read: log|det J| is the sum of 0.636 α arctan(s/α) over both halves."""
+    model, params, buffers = wild((2, 1, 1), FlowSize(1, 4, 1.9, 0))
+    params = {name: torch.zeros_like(p) if "weight" in name else p for name, p in params.items()}
+    params |= {name: torch.ones(1) for name in params if name.endswith("gamma")}
+    said = torch.tensor([1.9, 10.0])
+    for half, s in zip(("subnet1", "subnet2"), said, strict=True):
+        params[f"couplings.0.{half}.2.bias"] = torch.tensor([s, 0.5])
+    log_det = model.forward(params, buffers, torch.randn(3, 2, 1, 1)).features["log_det"]
+    torch.testing.assert_close(log_det, clamp(said, 1.9).sum().expand(3, 1, 1))
 
 
 def test_networks_are_functions_of_the_weights_they_are_given():

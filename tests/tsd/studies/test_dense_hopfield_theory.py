@@ -31,6 +31,22 @@ def test_informed_students_overlap_as_published(p, load, temperature, overlap):
     assert saddle_point(p, load, temperature).overlap == pytest.approx(overlap, abs=1e-4)
 
 
+@pytest.mark.parametrize(("p", "load", "temperature", "overlap"), cases(4, FIGURE_7))
+def test_students_of_a_teacher_of_pairs_overlap_as_published(p, load, temperature, overlap):
+    """arXiv:2401.04191, Fig. 7: p = 4, p* = 2 at T* = √(NT/2)."""
+    state = saddle_point(p, load, temperature, teacher_order=2, teacher_temperature=sqrt(temperature / 2))
+    assert state.overlap == pytest.approx(overlap, abs=1e-4)
+    assert saddle_point(p, load, temperature, teacher_order=2).overlap == pytest.approx(state.overlap, abs=1e-12)
+
+
+def test_a_hotter_teacher_of_pairs_is_a_weaker_signal():
+    """The signal of p = 4, p* = 2 falls as the square of T*."""
+    hotter = saddle_point(4, 1.0, 0.6, teacher_order=2, teacher_temperature=sqrt(0.3) * 1.2)
+    assert hotter.overlap == pytest.approx(saddle_point(4, 1.0, 0.6, signal=1 / 0.36 / 1.44).overlap, abs=1e-12)
+    with pytest.raises(UserError, match="teacher_order is 3 and the students' order 4"):
+        saddle_point(4, 1.0, 0.6, teacher_order=3)
+
+
 @pytest.mark.parametrize(
     ("p", "spinodal", "thermodynamic"),
     [
