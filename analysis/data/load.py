@@ -140,7 +140,8 @@ class Results:
 
     def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
         facts = (
-            "list_sort(list(DISTINCT git_sha) FILTER (git_sha <> '')), list_sort(list(DISTINCT tsd_version)), "
+            "list_sort(list(DISTINCT git_sha) FILTER (git_sha <> '')), "
+            "list_sort(list(DISTINCT tsd_version) FILTER (tsd_version <> '')), "
             "strftime(min(started_at), '%Y-%m-%d'), strftime(max(started_at), '%Y-%m-%d')"
         )
         shas, versions, first, last = trials.aggregate(facts).fetchall()[0]

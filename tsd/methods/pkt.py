@@ -29,7 +29,7 @@ class Method(FeatureDistillation):
 
     needs = Needs(features=True)
     taxonomy = Taxonomy(
-        teacher="pretrained", passes="relations", where="embedding", data="training set", schedule="joint"
+        teacher="pretrained", passes="relations of samples", where="embedding", data="training set", schedule="joint"
     )
     neutral: ClassVar = {"pkt_weight": 0.0}
 

@@ -26,7 +26,7 @@ class Method(FeatureDistillation):
 
     needs = Needs(features=True)
     taxonomy = Taxonomy(
-        teacher="pretrained", passes="relations", where="last stage", data="training set", schedule="joint"
+        teacher="pretrained", passes="relations of samples", where="last stage", data="training set", schedule="joint"
     )
     neutral: ClassVar = {"sp_weight": 0.0}
 

@@ -31,11 +31,20 @@ def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> None:
     curves = [(part.curves.name, i) for i, (part, _) in enumerate(pieces) if part.curves]
     connection.register("tsd_trial_parts", _dataset(files, trials, reading.unified(pieces)))
     connection.register("tsd_curve_parts", _dataset(files, curves, schema.CURVES))
+    best, drawn = "", ""
+    if _twice(connection):
+        best = _BEST
+        drawn = f"SEMI JOIN (SELECT trial_id, {_PART} FROM tsd_trial_parts {_BEST}) USING (trial_id, {_PART})"
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW trials AS SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts {_BEST};"
-        f"CREATE OR REPLACE TEMP VIEW curves AS SELECT * EXCLUDE ({_PART}) FROM tsd_curve_parts "
-        f"SEMI JOIN (SELECT trial_id, {_PART} FROM tsd_trial_parts {_BEST}) USING (trial_id, {_PART})"
+        f"CREATE OR REPLACE TEMP VIEW trials AS SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts {best};"
+        f"CREATE OR REPLACE TEMP VIEW curves AS SELECT * EXCLUDE ({_PART}) FROM tsd_curve_parts {drawn}"
     )
+
+
+def _twice(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a trial has several rows. Choosing among them costs every later question a sort, so it is asked once."""
+    found = connection.execute("SELECT count(*) > count(DISTINCT hash(trial_id)) FROM tsd_trial_parts").fetchone()
+    return bool(found and found[0])
 
 
 def _pieces(files: Files) -> list[tuple[Part, pa.Schema]]:

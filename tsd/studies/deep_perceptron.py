@@ -55,7 +55,7 @@ class Trial(Study):
     depth: Static[int] = field(4, ge=1, unit="layers", doc="Layers L of perceptrons, the output layer included.")
     width: Static[int] = field(20, ge=1, unit="units", doc="Perceptrons N of a layer, and inputs of the network.")
     fan_in: Static[int] = field(5, ge=1, unit="inputs", doc="Inputs c of a perceptron, at most width.")
-    patterns: Batched[int] = field(256, ge=1, unit="patterns", doc="Inputs M whose outputs are to be reproduced.")
+    patterns: Static[int] = field(256, ge=1, unit="patterns", doc="Inputs M whose outputs are to be reproduced.")
     manifold_dim: Batched[int] = field(
         0, ge=0, doc="Dimension D of the hidden manifold, x = sgn(F z) with z of D numbers; 0 is independent signs."
     )

@@ -179,7 +179,7 @@ def test_the_penalised_loss_that_is_traced_counts_every_layer_and_both_kinds_of_
 
 @pytest.mark.parametrize("prune_by, left", [("threshold", 7), ("percentile", 4), ("count", 2)])
 def test_fine_tuning_repairs_what_pruning_took_and_wakes_no_node(prune_by, left):
-    settings = {"prune_threshold": 0.0, "prune_percentile": 50.0, "prune_keep": 2, "finetune_epochs": 200}
+    settings = {"prune_threshold": 0.0, "prune_percentile": 50.0, "prune_keep": 2, "finetune_epochs": 100}
     trial = trial_of(**settings, prune_by=prune_by, samples=500, eigenvector_l2=1e-3)
     student, held = student_of(trial)
     start = Fitted(student.model, spectral.core(student.params, spectral.survivors(student.params, trial)), {})
