@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.data.cells import Cells, gather
@@ -17,6 +18,7 @@ from analysis.drawing.axis import Axis
 from analysis.drawing.overlay import Dashes, Overlay, Place, crossing, predicted_border, predicted_line
 from analysis.drawing.plane import Plane
 from analysis.errors import AnalysisError
+from analysis.statistics.boundary import Grid, boundary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 MOST_CELLS = 1_000_000
 MOST_PANELS = 24
 LINES: tuple[Dashes, ...] = (":", "-.", "--")
+MOST_RESAMPLED = 10_000
+"""Cells beyond which the line of a threshold gets no bounds."""
 NO_PREDICTIONS: Mapping[str, Rows] = {}
 ACROSS = 3
 """Panels side by side."""
@@ -68,6 +72,7 @@ class Diagram:
         panels: a plane for each panel, by its title; "" where there is one panel.
         scale: the colours, which all panels share.
         overlays: lines over the panels.
+        boundaries: of each panel, where the threshold is crossed, with bounds; see `analysis.statistics.boundary`.
     """
 
     view: View
@@ -75,6 +80,7 @@ class Diagram:
     panels: Mapping[str, Plane]
     scale: heatmap.Scale
     overlays: tuple[Overlay, ...]
+    boundaries: tuple[pd.DataFrame, ...] = ()
 
     @classmethod
     def of(cls, rows: Rows, view: View, predictions: Mapping[str, Rows] = NO_PREDICTIONS) -> Diagram:
@@ -95,7 +101,8 @@ class Diagram:
             raise AnalysisError(f"--threshold {view.threshold:g}: `{view.value}` holds words, which have no level.")
         panels = _panels(cells, view)
         scale = _scale(view, rows, panels, found)
-        return cls(view, cells, panels, scale, _overlays(view, cells, panels, predictions, rows))
+        overlays = _overlays(view, cells, panels, predictions, rows)
+        return cls(view, cells, panels, scale, overlays, _boundaries(view, cells, panels))
 
     def missing(self) -> int:
         """Cells in which no trial ran."""
@@ -108,6 +115,17 @@ class Diagram:
         planes = self.panels.values()
         divided, cells = sum(p.divided.sum() for p in planes), sum((~np.isnan(p.mean)).sum() for p in planes)
         return f"Colour: the outcome of most trials of a cell; in {divided} of {cells} cells they disagree."
+
+    def boundary(self) -> pd.DataFrame:
+        """The boundaries of all panels as one table, the panel's value in a column of its own."""
+        by = self.view.by
+        groups = self.cells.values(by) if by else [None]
+        found = [b.assign(**{by: g}) if by else b for b, g in zip(self.boundaries, groups, strict=False)]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    def banded(self) -> bool:
+        """Whether the line of the threshold has bounds."""
+        return any(b["low"].notna().any() for b in self.boundaries)
 
     def draw(self, axes: Axes) -> None:
         """The one panel with colour bar and legend, on axes of the caller's own and in the style in force."""
@@ -135,6 +153,8 @@ class Diagram:
     def _draw_panel(self, axes: Axes, number: int, plane: Plane, all_axes: list[Axes]) -> None:
         """One panel; with the last of them the colour bar, beside them all."""
         mesh = heatmap.draw(axes, plane, self.scale)
+        if self.boundaries:
+            _draw_band(axes, self.boundaries[number], plane)
         for overlay in self.overlays:
             overlay.draw(axes, number)
         if all_axes and not self.scale.categories:
@@ -169,6 +189,25 @@ def _overlays(
     for name, dashes in zip(view.lines, LINES, strict=False):
         found.append(predicted_line(predictions.get(name, rows), name, place, dashes))
     return tuple(found)
+
+
+def _boundaries(view: View, cells: Cells, panels: Mapping[str, Plane]) -> tuple[pd.DataFrame, ...]:
+    x, y = next(iter(panels.values())).x, next(iter(panels.values())).y
+    if view.threshold is None or not (x.numeric and y.numeric) or len(cells.frame) > MOST_RESAMPLED:
+        return ()
+    x_grid, y_grid = (Grid(side.name, side.centres(), side.log) for side in (x, y))
+    groups = cells.values(view.by) if view.by else [None]
+    return tuple(boundary(cells, x_grid, y_grid, view.threshold, log=view.log_value, group=g) for g in groups)
+
+
+def _draw_band(axes: Axes, found: pd.DataFrame, plane: Plane) -> None:
+    known = found.dropna(subset=["low"])
+    if len(known) < 2:
+        return
+    upright = known["along"].iloc[0] == plane.y.name
+    other = known[plane.x.name if upright else plane.y.name].to_numpy()
+    sides = np.concatenate([other, other[::-1]]), np.concatenate([known["low"], known["high"][::-1]])
+    axes.fill(*(sides if upright else sides[::-1]), facecolor="white", alpha=0.45, edgecolor=style.INK, linewidth=0.4)
 
 
 def _panels(cells: Cells, view: View) -> dict[str, Plane]:

@@ -43,7 +43,7 @@ def command(
         x: Column along the horizontal axis, numbers or words.
         y: Column along the vertical axis. A curve's step is called `step` or by its own name, such as `nodes_kept`.
         value: Metric or curve that the colour shows; of words, such as an outcome, the most frequent.
-        threshold: Draw the line on which the mean crosses this.
+        threshold: Draw the line on which the mean crosses this; its points and their bounds go to a .csv.
         theory: Metric that predicts the value: draw where it crosses the threshold, or where its outcomes meet.
         by: Column with one panel for each of its values.
         log_x: Logarithmic horizontal axis.
@@ -58,7 +58,7 @@ def command(
     from analysis.writing import files
     from analysis.writing.provenance import Told, provenance, typical_interval
 
-    outputs = files.checked(output, files.FIGURES)
+    outputs = files.checked(output, files.FIGURES if threshold is None else (*files.FIGURES, ".csv"))
     opened = Results.open(results)
     rows = opened.rows_for(value, [x, y, by], where)
     view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()))
@@ -66,9 +66,11 @@ def command(
     predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
     diagram = Diagram.of(rows, view, predictions)
     said = diagram.agreement() or typical_interval(diagram.cells)
-    told = Told("phase", asked, said, missing=diagram.missing(), lock=lock(opened, asked))
+    more = ["Light band: the line for other seeds, 95 % bootstrap."] if diagram.banded() else []
+    told = Told("phase", asked, said, more=more, missing=diagram.missing(), lock=lock(opened, asked))
     with style.paper():
-        files.publish(diagram.page(width), provenance(told, diagram.cells, rows.source), outputs)
+        origin = provenance(told, diagram.cells, rows.source)
+        files.publish(diagram.page(width), origin, outputs, diagram.boundary())
 
 
 def phase(

@@ -22,7 +22,8 @@ def command(
     where: Where = None,
     best: Literal["max", "min"] | None = None,
     reference: str | None = None,
-    interval: Literal["t", "bootstrap"] = "t",
+    interval: Literal["t", "bootstrap", "iqm"] = "t",
+    correct: Literal["holm"] | None = None,
     output: MaybeOutput = None,
 ) -> None:
     """Table: a value by rows and columns, mean and interval over seeds, the best of each column and its ties in bold.
@@ -34,7 +35,8 @@ def command(
         value: Metric that is compared.
         best: Whether more or less is better; the metric's name says it where this does not.
         reference: Row that the others' differences are told to, such as none.
-        interval: Interval of a mean: Student's t, or the bootstrap.
+        interval: Student's t or the bootstrap of a mean, or the inter-quartile mean with its bootstrap.
+        correct: Adjust what ties with the best for the number of comparisons.
     """
     asked = dict(locals())
     from analysis.data.load import Results
@@ -47,7 +49,8 @@ def command(
     outputs = files.checked(output or [], files.TABLES)
     opened = Results.open(results)
     chosen = opened.rows_for(value, [rows, columns], where)
-    found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
+    options = {"better": best, "reference": reference, "correct": correct}
+    found = compare(chosen, (rows, columns), value, interval=interval, **options)
     origin = provenance(told(found, asked, lock(opened, asked)), found.cells, chosen.source)
     tables.publish(in_words(found, origin), tables.comma_separated(found, chosen.source), outputs)
 
@@ -61,12 +64,13 @@ def table(
     best: str | None = None,
     reference: str | None = None,
     interval: str = "t",
+    correct: str | None = None,
 ) -> Table:
     """The table of `data`; a notebook shows it, and `analysis.writing.tables` writes it.
 
     Args:
         data: what `analysis.load` gives: a row for each trial.
-        rows, columns, value, best, reference, interval: as in the verb `table`.
+        rows, columns, value, best, reference, interval, correct: as in the verb `table`.
     Raises:
         AnalysisError: a column is unknown, or the value is not a number.
     """
@@ -77,5 +81,6 @@ def table(
     from analysis.writing.rounding import in_words, told
 
     chosen = Rows.of(data)
-    found = compare(chosen, (rows, columns), value, better=best, reference=reference, interval=interval)
+    options = {"better": best, "reference": reference, "correct": correct}
+    found = compare(chosen, (rows, columns), value, interval=interval, **options)
     return in_words(found, provenance(told(found, asked), found.cells, chosen.source))

@@ -6,7 +6,7 @@ more; else by Welch's interval.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,18 @@ import numpy as np
 from analysis.data.cells import Cells, gather, paired, seed_means
 from analysis.data.rows import Rows
 from analysis.errors import unknown
-from analysis.statistics.intervals import Interval, Sample, bootstrap_interval, mean_interval, welch_interval
+from analysis.statistics.intervals import (
+    LEVEL,
+    Interval,
+    Sample,
+    bootstrap_interval,
+    holm,
+    iqm_interval,
+    mean_interval,
+    mean_p,
+    welch_interval,
+    welch_p,
+)
 
 BETTER = {
     "max": {"accuracy", "agreement", "auroc", "auc", "overlap", "fidelity", "similarity"},
@@ -40,14 +51,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """One place minus another. `how` is "paired", "Welch", or "" where seeds are too few to tell."""
+    """One place minus another. `how` is "paired", "Welch", or "" where seeds are too few to tell; `p` of its test."""
 
     interval: Interval
     how: str
+    p: float
 
     def is_tie(self) -> bool:
         """Whether the two were compared and not shown to differ."""
-        return self.how != "" and not self.interval.excludes_zero()
+        return self.how != "" and not self.p < 1 - LEVEL
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,9 @@ class Comparison:
         entries: by (row, column); a place without trials has none.
         better: "max" or "min"; None where neither is better.
         reference: the row that differences are to; None where there is none.
-        interval: "t" or "bootstrap".
+        interval: "t", "bootstrap" or "iqm".
         pairings: how rows were compared: "paired", "Welch", both or neither.
+        tests: how many comparisons what ties with the best was adjusted for; 0 where it was not.
         cells: the aggregated rows behind it.
     """
 
@@ -95,6 +108,7 @@ class Comparison:
     interval: str
     pairings: frozenset[str]
     cells: Cells
+    tests: int = 0
 
     def missing(self) -> int:
         """Places in which no trial ran."""
@@ -102,9 +116,22 @@ class Comparison:
 
 
 def compare(
-    rows: Rows, axes: tuple[str, str | None], value: str, *, better: str | None, reference: str | None, interval: str
+    rows: Rows,
+    axes: tuple[str, str | None],
+    value: str,
+    *,
+    better: str | None,
+    reference: str | None,
+    interval: str,
+    correct: str | None = None,
 ) -> Comparison:
-    """The table of `value` over (rows, columns). Raises AnalysisError where a column is unknown or not a number."""
+    """The table of `value` over (rows, columns).
+
+    Args:
+        correct: "holm" adjusts what ties with the best for all comparisons of the table.
+    Raises:
+        AnalysisError: a column is unknown or the value not a number.
+    """
     cells = gather(rows, [a for a in axes if a], value)
     sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)
@@ -112,6 +139,7 @@ def compare(
     samples = {place: Sample(r["_n"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
     champions = _champions(samples, better)
     to_best = _differences(cells, samples, champions)
+    to_best = _adjusted(to_best) if correct else to_best
     to_target = _differences(cells, samples, dict.fromkeys(sides[1].values, target) if reference else {})
     means = _means(cells, samples, interval)
     entries = {
@@ -126,7 +154,8 @@ def compare(
         for place, r in found.items()
     }
     pairings = frozenset(d.how for d in [*to_best.values(), *to_target.values()] if d.how)
-    return Comparison(value, rows.unit(value), *sides, entries, better, target, interval, pairings, cells)
+    tests = sum(1 for d in to_best.values() if d.how) if correct else 0
+    return Comparison(value, rows.unit(value), *sides, entries, better, target, interval, pairings, cells, tests)
 
 
 def direction(value: str) -> str | None:
@@ -171,13 +200,20 @@ def _differences(cells: Cells, samples: dict[Place, Sample], targets: dict[Any, 
 
 def _difference(sample: Sample, other: Sample, shared: Sample | None) -> Difference:
     if shared and shared.n > 1:
-        return Difference(mean_interval(shared), "paired")
+        return Difference(mean_interval(shared), "paired", mean_p(shared))
     welch = welch_interval(sample, other)
-    return Difference(welch, "Welch" if np.isfinite(welch.low) else "")
+    return Difference(welch, "Welch" if np.isfinite(welch.low) else "", welch_p(sample, other))
+
+
+def _adjusted(found: dict[Place, Difference]) -> dict[Place, Difference]:
+    tested = [place for place, difference in found.items() if difference.how]
+    p = holm([found[place].p for place in tested])
+    return found | {place: replace(found[place], p=p_) for place, p_ in zip(tested, p, strict=True)}
 
 
 def _means(cells: Cells, samples: dict[Place, Sample], kind: str) -> dict[Place, Interval]:
     if kind == "t":
         return {place: mean_interval(sample) for place, sample in samples.items()}
     groups = seed_means(cells).groupby(list(cells.axes))["_v"]
-    return {(key[0], key[1] if cells.axes[1:] else None): bootstrap_interval(v) for key, v in groups}
+    interval = iqm_interval if kind == "iqm" else bootstrap_interval
+    return {(key[0], key[1] if cells.axes[1:] else None): interval(v) for key, v in groups}

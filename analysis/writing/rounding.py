@@ -22,6 +22,11 @@ from analysis.writing.tables import Said, Table
 NOTHING = "–"
 NO_BOLD = "Nothing is in bold: whether more or less is better was not said."
 NO_LOCK: Mapping[str, Any] = {}
+KINDS = {
+    "t": "Mean over seeds and its 95 % t interval.",
+    "bootstrap": "Mean over seeds and its 95 % bootstrap interval (BCa).",
+    "iqm": "Inter-quartile mean over seeds and its 95 % bootstrap interval; what is best is told by means.",
+}
 PAIRING = {"paired": "paired by seed", "Welch": "Welch where seeds are not shared"}
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
@@ -48,18 +53,19 @@ def in_words(comparison: Comparison, provenance: Provenance) -> Table:
 
 def told(comparison: Comparison, asked: Mapping[str, Any], lock: Mapping[str, Any] = NO_LOCK) -> Told:
     """What the numbers after a mean are, what is in bold, and how rows were compared."""
-    kind = {"t": "95 % t interval", "bootstrap": "95 % bootstrap interval (BCa)"}[comparison.interval]
     pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
     for how, words in PAIRING.items():
         pairs = pairs.replace(how, words)
+    holm = f", after Holm for {comparison.tests} comparisons" if comparison.tests else ""
     ties = (
-        f" and what does not differ from it (95 %, {pairs})" if pairs else "; too few seeds to tell what ties with it"
+        f" and what does not differ from it (95 %, {pairs}{holm})"
+        if pairs
+        else "; too few seeds to tell what ties with it"
     )
     bold = f"Bold: the best of a column{ties}." if comparison.better else NO_BOLD
     difference = f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs})' if pairs else ''}."
     more = [bold, *([difference] if comparison.reference is not None else [])]
-    interval = f"Mean over seeds and its {kind}."
-    return Told("table", asked, interval, comparison.interval, more, comparison.missing(), lock=lock)
+    return Told("table", asked, KINDS[comparison.interval], comparison.interval, more, comparison.missing(), lock=lock)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,12 @@ from analysis.statistics.intervals import (
     Sample,
     bootstrap_interval,
     half_width,
+    holm,
+    iqm_interval,
     mean_interval,
+    mean_p,
     welch_interval,
+    welch_p,
 )
 
 RNG = np.random.default_rng(0)
@@ -85,3 +89,36 @@ def test_bootstrap_of_few_or_equal_values():
     assert np.isnan(bootstrap_interval([1.0]).low)
     assert bootstrap_interval([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
     assert bootstrap_interval(A) == bootstrap_interval(A)
+
+
+def test_p_values_are_scipys():
+    assert mean_p(Sample.of(A)) == pytest.approx(reference.ttest_1samp(A, 0).pvalue)
+    assert welch_p(Sample.of(A), Sample.of(B)) == pytest.approx(reference.ttest_ind(A, B, equal_var=False).pvalue)
+    assert np.isnan(mean_p(Sample.of([1.0]))) and np.isnan(welch_p(Sample.of(A), Sample.of([1.0])))
+
+
+def test_a_test_and_its_interval_agree():
+    """p < 0.05 exactly where the 95 % interval excludes zero."""
+    for seed in range(50):
+        sample = Sample.of(np.random.default_rng(seed).normal(0.8, 1, 6))
+        assert (mean_p(sample) < 0.05) == mean_interval(sample).excludes_zero()
+
+
+def test_holm_by_hand():
+    """Sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1, never falling; Bonferroni would give 0.16 for the last."""
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_inter_quartile_mean_forgets_the_outer_quarters():
+    found = iqm_interval([-1000.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0])
+    assert found.mean == pytest.approx(3.5)
+    assert np.isnan(iqm_interval([1.0]).low)
+
+
+def test_the_inter_quartile_mean_of_many_normal_values_is_their_mean():
+    many = np.random.default_rng(5).normal(2.0, 1.0, 400)
+    found = iqm_interval(many)
+    assert found.low < 2.0 < found.high
+    assert found.half == pytest.approx(1.06 * mean_interval(Sample.of(many)).half, rel=0.15)

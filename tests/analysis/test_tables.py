@@ -217,3 +217,24 @@ def test_latex_compiles_with_the_nastiest_of_names(tmp_path: Path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout[-2000:]
+
+
+def test_holm_lets_more_tie_and_says_so(few_samples: Path):
+    """Among 40 methods that are one method but for noise, some seem to lose; adjusted for 39 comparisons, none do."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"method": f"m{m}", "seed_init": s, "test_accuracy": 0.8 + 0.01 * rng.normal()}
+        for m in range(40)
+        for s in range(8)
+    )
+    plain, adjusted = (compared(frame, ("method", None), correct=c) for c in (None, "holm"))
+    tied = [sum(entry.best for entry in found.entries.values()) for found in (plain, adjusted)]
+    assert tied[0] < tied[1] == 40
+    assert "after Holm for 39 comparisons" in told(adjusted, {}).more[0]
+
+
+def test_inter_quartile_means_are_told_as_such(few_samples: Path):
+    found = compared(load(few_samples), interval="iqm")
+    assert told(found, {}).interval.startswith("Inter-quartile mean over seeds")
+    values = load(few_samples, where="method = 'kd' and samples_per_class = 50")["test_accuracy"]
+    assert found.entries["kd", 50].mean.mean == pytest.approx(sorted(values)[1] / 2 + sorted(values)[2] / 2)

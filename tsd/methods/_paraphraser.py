@@ -49,23 +49,23 @@ def _factor(channels: int, rate: float) -> int:
 
 def _encoder(channels: int, factor: int) -> nn.Sequential:
     conv = torch.nn.Conv2d
-    return _leaky("conv", [conv(a, b, 3, padding=1) for a, b in _widths(channels, factor)])
+    return _leaky([conv(a, b, 3, padding=1) for a, b in _widths(channels, factor)])
 
 
 def _decoder(channels: int, factor: int) -> nn.Sequential:
     conv = torch.nn.ConvTranspose2d
-    return _leaky("conv", [conv(b, a, 3, padding=1) for a, b in reversed(_widths(channels, factor))])
+    return _leaky([conv(b, a, 3, padding=1) for a, b in reversed(_widths(channels, factor))])
 
 
 def _widths(channels: int, factor: int) -> list[tuple[int, int]]:
     return [(channels, channels), (channels, factor), (factor, factor)]
 
 
-def _leaky(name: str, layers: list[nn.Module]) -> nn.Sequential:
+def _leaky(layers: list[nn.Module]) -> nn.Sequential:
     """The layers, each followed by a leaky ReLU."""
     named: OrderedDict[str, nn.Module] = OrderedDict()
     for i, layer in enumerate(layers, 1):
-        named |= {f"{name}{i}": layer, f"leaky{i}": torch.nn.LeakyReLU(SLOPE)}
+        named |= {f"conv{i}": layer, f"leaky{i}": torch.nn.LeakyReLU(SLOPE)}
     return torch.nn.Sequential(named)
 
 
@@ -139,9 +139,10 @@ def _error(view: View, batch: Mapping[str, Tensor], trial: Any, *, absolute: boo
 def unexplained(retelling: Fitted, x: Tensor) -> float:
     """Mean squared error of what is told again, as a share of the variance of what was told, on the inputs `x`."""
     error = total = squares = torch.zeros((), dtype=torch.float64)
+    kind = next(iter(retelling.params.values()))
     with torch.no_grad():
         for part in x.split(CHUNK):
-            view = retelling.model.forward(retelling.params, retelling.buffers, part)
+            view = retelling.model.forward(retelling.params, retelling.buffers, part.to(kind))
             told = view.features["told"].double()
             error = error + (view.output - told).square().sum(0)
             total, squares = total + told.sum(0), squares + told.square().sum(0)

@@ -79,6 +79,11 @@ class Sum(Distillation):
         if len({tutor.artefact.name for tutor in named.values()}) > 1:
             listed = " and ".join(f"`{name}`" for name in named)
             raise UserError(f"{listed} each bring a teacher of their own and cannot be added.")
+        if named and (bound := [name for name, kind in self.kinds.items() if _reads_plain_teacher(kind)]):
+            raise UserError(
+                f"`{bound[0]}` prepares something from the teacher that was trained on labels alone, and "
+                f"`{next(iter(named))}` lets another one teach; they cannot be added."
+            )
         return next(iter(named.values()), None)
 
     def reads(self, student: Traits, teacher: Traits) -> Sequence[str]:
@@ -118,6 +123,10 @@ class Sum(Distillation):
 
     def _of_all(self, give: Callable[[Distillation], Mapping[str, Model]]) -> dict[str, Model]:
         return {f"{name}.{key}": value for name, member in self.members.items() for key, value in give(member).items()}
+
+
+def _reads_plain_teacher(kind: type[Distillation]) -> bool:
+    return any(need.name == "teacher" for artefact in kind.artefacts for need in artefact.needs)
 
 
 def _own(lesson: Lesson, name: str) -> Lesson:

@@ -55,7 +55,7 @@ class Method(kd.Method, FeatureDistillation):
     def phases(self) -> Sequence[tuple[float, Callable[[Method, Lesson], Terms]]]:
         """The boundaries' stage and the answers', or one stage of both."""
         if self.ab_mode == "joint":
-            return ((1.0, Method.joint),)
+            return ((1.0, Method.loss),)
         return ((self.ab_share, Method.boundaries), (1 - self.ab_share, Method.loss))
 
     def boundaries(self, lesson: Lesson) -> Terms:
@@ -66,9 +66,10 @@ class Method(kd.Method, FeatureDistillation):
             total = self.ab_decay * total + boundary_loss(own, other, self.ab_margin)
         return {"boundary": self.ab_weight * total}
 
-    def joint(self, lesson: Lesson) -> Terms:
-        """The terms `soft`, `hard` and `boundary`."""
-        return {**self.loss(lesson), **self.boundaries(lesson)}
+    def loss(self, lesson: Lesson) -> Terms:
+        """The terms `soft` and `hard`, and in joint mode `boundary`."""
+        terms = super().loss(lesson)
+        return {**terms, **self.boundaries(lesson)} if self.ab_mode == "joint" else terms
 
 
 def boundary_loss(student_pre: Tensor, teacher_pre: Tensor, margin: float | Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class Method(kd.Method, FeatureDistillation):
     def phases(self) -> Sequence[tuple[float, Callable[[Method, Lesson], Terms]]]:
         """The hint stage and the answers', or one stage of both."""
         if self.hint_mode == "joint":
-            return ((1.0, Method.joint),)
+            return ((1.0, Method.loss),)
         return ((self.hint_share, Method.hint), (1 - self.hint_share, Method.loss))
 
     def hint(self, lesson: Lesson) -> Terms:
@@ -64,15 +64,15 @@ class Method(kd.Method, FeatureDistillation):
         return {"hint": hint_loss(*self._compared(lesson))}
 
     def loss(self, lesson: Lesson) -> Terms:
-        """The terms `soft` and `hard`; the soft one weighs `hint_anneal` times as much when the answers begin."""
+        """The terms `soft` and `hard`, the soft one with its factor, and in joint mode `hint`."""
+        joint = self.hint_mode == "joint"
+        left = (1 - lesson.progress) / (1 if joint else 1 - self.hint_share)
         terms = super().loss(lesson)
-        left = (1 - lesson.progress) / (1 if self.hint_mode == "joint" else 1 - self.hint_share)
-        return {**terms, "soft": (1 + (self.hint_anneal - 1) * left) * terms["soft"]}
-
-    def joint(self, lesson: Lesson) -> Terms:
-        """The terms `soft`, `hard` and `hint`."""
+        terms = {**terms, "soft": (1 + (self.hint_anneal - 1) * left) * terms["soft"]}
+        if not joint:
+            return terms
         guided, hint = self._compared(lesson)
-        return {**self.loss(lesson), "hint": self.hint_weight * (guided - hint).square().mean()}
+        return {**terms, "hint": self.hint_weight * (guided - hint).square().mean()}
 
     def _compared(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
         [(own, other)] = self.pairs(*lesson.networks)

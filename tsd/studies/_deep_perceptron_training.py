@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tsd.engine.rng import Streams
     from tsd.studies.deep_perceptron import Trial
 
+Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 PROPOSALS_AT_ONCE = 2**15
 
 
@@ -88,9 +89,8 @@ def train(trial: Trial, task: Task, streams: Streams, number: int, times: Sequen
     errors = [int(np.bitwise_count((spins[-1] ^ task.target) & task.counted).sum())]
     seen = _seen(student, task)
     likeness = [_likeness(student, seen, task)]
-    moves = _Proposals(trial, streams, number)
-    for before, time in pairwise(times):
-        more = (metropolis(student, spins, task.target, task.counted, *block) for block in moves.between(before, time))
+    for blocks in _proposals(trial, streams, number, times):
+        more = (metropolis(student, spins, task.target, task.counted, *block) for block in blocks)
         errors.append(errors[-1] + sum(more))
         seen = _seen(student, task)
         likeness.append(_likeness(student, seen, task))
@@ -106,23 +106,22 @@ def _likeness(student: Network, seen: np.ndarray, task: Task) -> Likeness:
     return compare(task.truth, seen, (task.teacher, student.weights), task.wiring)
 
 
-class _Proposals:
-    """A student's proposals in order, drawn in blocks. How they are cut into blocks changes no draw."""
+def _proposals(trial: Trial, streams: Streams, number: int, times: Sequence[int]) -> Iterator[Iterator[Block]]:
+    """A student's proposals in order, those between two times together. How they are cut changes no draw."""
+    generators = [streams.generator("noise", what, number) for what in ("units", "kicks", "allowances")]
+    for start, end in pairwise(times):
+        yield _blocks(trial, generators, start, end)
 
-    def __init__(self, trial: Trial, streams: Streams, number: int) -> None:
-        self.trial = trial
-        self.generators = [streams.generator("noise", what, number) for what in ("units", "kicks", "allowances")]
 
-    def between(self, start: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Units, kicks and allowances of the proposals between two sweeps."""
-        trial, (units, kicks, allowances) = self.trial, self.generators
-        sites = trial.depth * trial.width
-        for first in range(start * sites, end * sites, PROPOSALS_AT_ONCE):
-            count = min(PROPOSALS_AT_ONCE, end * sites - first)
-            time = np.arange(first, first + count) / (sites * trial.sweeps * trial.cooling)
-            size = trial.step * np.sqrt(trial.fan_in)
-            yield (
-                units.integers(sites, size=count),
-                size * kicks.normal(size=(count, trial.fan_in)),
-                trial.temperature * np.maximum(1 - time, 0) * allowances.exponential(size=count),
-            )
+def _blocks(trial: Trial, generators: Sequence[np.random.Generator], start: int, end: int) -> Iterator[Block]:
+    """Units, kicks and allowances of the proposals between two sweeps."""
+    units, kicks, allowances = generators
+    sites, size = trial.depth * trial.width, trial.step * np.sqrt(trial.fan_in)
+    for first in range(start * sites, end * sites, PROPOSALS_AT_ONCE):
+        count = min(PROPOSALS_AT_ONCE, end * sites - first)
+        time = np.arange(first, first + count) / (sites * trial.sweeps * trial.cooling)
+        yield (
+            units.integers(sites, size=count),
+            size * kicks.normal(size=(count, trial.fan_in)),
+            trial.temperature * np.maximum(1 - time, 0) * allowances.exponential(size=count),
+        )

@@ -78,14 +78,25 @@ def test_sign_agreement_is_the_share_of_units_that_are_on_or_off_in_both():
     assert sign_agreement(STUDENT, -STUDENT).item() == 0
 
 
-def test_an_earlier_stage_weighs_half_of_the_next_one():
-    """Three stages that are each off by 23: the weights are ¼, ½ and 1."""
+def lesson():
+    """Three stages whose units are each off by 23."""
     points = [Stage(f"b{i}", f"a{i}", f"a{i}") for i in range(3)]
     network = Traits("network", tuple(points), "a2", {f"b{i}": (8,) for i in range(3)}, 2)
     views = [View(torch.zeros(1, 2), {f"b{i}": x[None] for i in range(3)}, {}) for x in (STUDENT, TEACHER)]
-    lesson = Lesson(*views, torch.tensor([0]), torch.empty(0), networks=(network, network))
-    [total] = ab.Method().boundaries(lesson).values()
+    return Lesson(*views, torch.tensor([0]), torch.empty(0), networks=(network, network))
+
+
+def test_an_earlier_stage_weighs_half_of_the_next_one():
+    """The weights are ¼, ½ and 1."""
+    [total] = ab.Method().boundaries(lesson()).values()
     assert total.item() == pytest.approx(0.069 * 1.75, rel=1e-12)
+
+
+def test_in_joint_mode_the_boundaries_are_a_term_of_the_loss_and_else_a_stage():
+    joint, staged = (ab.Method(ab_mode=mode) for mode in ("joint", "two_stage"))
+    assert joint.loss(lesson()).keys() == {"soft", "hard", "boundary"}
+    assert staged.loss(lesson()).keys() == {"soft", "hard"}
+    assert (len(joint.phases()), len(staged.phases())) == (1, 2)
 
 
 def test_a_student_in_the_shape_of_its_teacher_needs_no_connector():

@@ -152,3 +152,10 @@ def test_a_paraphraser_that_diverges_is_said():
 def test_the_pair_that_is_compared_is_the_end_of_the_last_stage():
     one = trial("factor_transfer")
     assert one.part("method").pairs(*pair(one)) == [("pool2", "pool2")]
+
+
+@pytest.mark.parametrize("method", ["factor_transfer", "ofd"])
+def test_what_is_prepared_from_the_plain_teacher_is_not_read_from_another_one(method):
+    with pytest.raises(UserError, match=f"`{method}` prepares .* `student_friendly` lets another one teach"):
+        distill.prepare(trial(f"{method}+student_friendly"))
+    distill.prepare(trial(f"{method}+kd"))

@@ -7,10 +7,10 @@ from taught_digits import SEEDS, SHELF, images, stage, start, trial, value
 from tsd.engine.run import run_pack
 from tsd.errors import UserError
 from tsd.methods import fitnet, kd
-from tsd.methods._base import Lesson
+from tsd.methods._base import Lesson, Traits
 from tsd.methods._features import regressor
 from tsd.methods.fitnet import hint_loss
-from tsd.models._base import View
+from tsd.models._base import Stage, View
 from tsd.studies import distill
 from tsd.studies._base import Fitted
 from tsd.studies._distill_networks import pair
@@ -87,18 +87,35 @@ def test_the_second_stage_leaves_the_regressor_alone():
     assert moved == {name for name in before.params if not name.startswith("adapter.")}
 
 
+def lesson(progress):
+    """A lesson whose student shows the golden values at the point `act1`, in its teacher's shape."""
+    shapes = Traits("network", (Stage("norm1", "act1", "act1"),), "act1", {"act1": (2,)}, 5)
+    views = [View(maps(2, 5, seed=s), {"act1": x}, {}) for s, x in enumerate((GUIDED, HINT))]
+    return Lesson(
+        *views,
+        torch.tensor([0, 1]),
+        torch.empty(0),
+        progress=torch.tensor(progress, dtype=torch.float64),
+        adapt=lambda name, x: x,
+        networks=(shapes, shapes),
+    )
+
+
 @pytest.mark.parametrize(("mode", "begins"), [("two_stage", 0.25), ("joint", 0.0)])
 def test_the_softened_answers_weigh_four_times_as_much_at_first_and_as_in_kd_at_last(mode, begins):
-    views = [View(maps(3, 5, seed=seed), {}, {}) for seed in (0, 1)]
-    half = (1 + begins) / 2
-    terms = {}
-    for at in (begins, half, 1.0):
-        lesson = Lesson(*views, torch.tensor([0, 1, 2]), torch.empty(0), progress=torch.tensor(at, dtype=torch.float64))
-        terms[at] = fitnet.Method(hint_mode=mode, hint_share=0.25, hint_anneal=4.0).loss(lesson)
-    plain = kd.Method().loss(lesson)
-    assert [terms[at]["soft"].item() / plain["soft"].item() for at in terms] == pytest.approx([4, 2.5, 1], rel=1e-12)
-    assert all(terms[at]["hard"] == plain["hard"] for at in terms)
-    assert torch.equal(fitnet.Method().loss(lesson)["soft"], plain["soft"])
+    method, plain = fitnet.Method(hint_mode=mode, hint_share=0.25, hint_anneal=4.0), kd.Method().loss(lesson(0.0))
+    terms = [method.loss(lesson(at)) for at in (begins, (1 + begins) / 2, 1.0)]
+    assert [each["soft"].item() / plain["soft"].item() for each in terms] == pytest.approx([4, 2.5, 1], rel=1e-12)
+    assert all(each["hard"] == plain["hard"] for each in terms)
+    assert torch.equal(fitnet.Method(hint_mode=mode).loss(lesson(begins))["soft"], plain["soft"])
+
+
+def test_in_joint_mode_the_hint_is_a_term_of_the_loss_and_else_a_stage():
+    joint, staged = (fitnet.Method(hint_mode=mode) for mode in ("joint", "two_stage"))
+    assert joint.loss(lesson(0.0))["hint"].item() == 100 * 3.5
+    assert staged.hint(lesson(0.0))["hint"].item() == 3.5
+    assert staged.loss(lesson(0.0)).keys() == {"soft", "hard"}
+    assert (len(joint.phases()), len(staged.phases())) == (1, 2)
 
 
 def test_the_regressor_is_trained_and_not_counted():

@@ -32,7 +32,7 @@ def test_informed_students_overlap_as_published(p, load, temperature, overlap):
 
 
 @pytest.mark.parametrize(("p", "load", "temperature", "overlap"), cases(4, FIGURE_7))
-def test_students_of_a_teacher_of_pairs_overlap_as_published(p, load, temperature, overlap):
+def test_students_of_a_teacher_of_pairs_overlap_as_tabulated(p, load, temperature, overlap):
     """arXiv:2401.04191, Fig. 7: p = 4, p* = 2 at T* = √(NT/2)."""
     state = saddle_point(p, load, temperature, teacher_order=2, teacher_temperature=sqrt(temperature / 2))
     assert state.overlap == pytest.approx(overlap, abs=1e-4)
