@@ -13,28 +13,18 @@ count of references, which would take most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy import uint64
 
+from tsd.studies._compiled import compiled
+
 Array = np.ndarray
 Index = int | uint64
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 MOST_INPUTS_OF_A_DIAGRAM = 12
 ONE = uint64(1)
-
-
-def compiled(function: Function) -> Function:
-    """`function` in machine code, kept beside this file or else in the user's cache; compiled anew in every process
-    where neither can be written."""
-    try:
-        return cast(Function, numba.njit(cache=True)(function))
-    except RuntimeError:
-        return cast(Function, numba.njit(function))
 
 
 class Network(NamedTuple):

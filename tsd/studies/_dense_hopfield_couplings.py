@@ -8,25 +8,15 @@ costs O(N) instead of O(M), M ~ N², and a flip, which is rare where students re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Iterator
 
-import numba
 import numpy as np
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from tsd.studies._compiled import compiled
 
 MOST_BYTES = 2**28
 """Couplings that need more memory are not made: of more than 406 sites."""
 WORD = 64
-
-
-def compiled(function: Function) -> Function:
-    """`function` in machine code, kept for the next process where there is a place to keep it."""
-    try:
-        return cast(Function, numba.njit(cache=True)(function))
-    except RuntimeError:
-        return cast(Function, numba.njit(function))
 
 
 def worth_it(order: int, size: int, count: int) -> bool:
