@@ -89,7 +89,7 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
     pooled, keys = _pooled(rows, placed), "".join(f"{quoted(a)}, " for a in axes)
-    rows = rows.held([*axes, value, *rows.seeds(), *pooled, "state", *(["trial_id"] if rows.step else [])])
+    rows = rows.held([*axes, value, *rows.varying_seeds(), *pooled, "state", *(["trial_id"] if rows.step else [])])
     means = rows.sql(
         f"SELECT {keys}count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
         f"FROM ({_repetitions(rows, axes, value, pooled)}) {_grouped(axes)}"

@@ -38,7 +38,7 @@ def outcomes(rows: Rows, axes: Sequence[str], value: str) -> Outcomes:
     """Count the outcomes `value` of finished trials in every cell. Raises AnalysisError where they are too many."""
     rows.require(*axes, value)
     placed = [a for a in axes if a != rows.step]
-    rows = rows.held([*axes, value, *rows.seeds(), "state", *(["trial_id"] if rows.step else [])])
+    rows = rows.held([*axes, value, *rows.varying_seeds(), "state", *(["trial_id"] if rows.step else [])])
     known = f"FROM rows WHERE state = 'done' AND {quoted(value)} IS NOT NULL AND {applies(axes)}"
     counts = rows.sql(f"SELECT {', '.join(map(quoted, [*axes, value]))}, count(*) AS _k {known} GROUP BY ALL")
     categories = tuple(rows.ordered(value, counts[value].unique().tolist()))

@@ -132,6 +132,15 @@ class Rows:
         seeds = [f"seed_{s}" for s in STREAMS if f"seed_{s}" in self.relation.columns]
         return seeds or ["trial_id"]
 
+    def varying_seeds(self) -> list[str]:
+        """The seeds that differ between rows, or one where none does: grouping by more costs and tells nothing."""
+        names = self.seeds()
+        if names == ["trial_id"]:
+            return names
+        differ = ", ".join(f"min(coalesce({n}, -1)) <> max(coalesce({n}, -1)) AS {n}" for n in names)
+        found = self.sql(f"SELECT {differ} FROM rows").iloc[0]
+        return [n for n in names if found[n]] or names[:1]
+
     def worth_naming(self) -> list[str]:
         """Parameters and metrics; every column where nothing is known of them."""
         roles = {n: self.fields.get(n, {}).get("role") for n in self.relation.columns}

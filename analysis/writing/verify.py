@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,27 @@ def verify(path: Path, results: str | None = None) -> Verdict:
     from analysis.data.load import Results
     from analysis.data.lock import changes, lock
 
-    facts = facts_of(path)
-    if facts is None or "lock" not in facts:
+    told = []
+    for place, asked, then in _locks(facts_of(path) or {}):
+        if then["duckdb"] != duckdb.__version__:
+            return Verdict("unknown", f"its hashes are those of DuckDB {then['duckdb']}; here is {duckdb.__version__}")
+        try:
+            now = lock(Results.open(results or place), asked)
+        except AnalysisError as problem:
+            return Verdict("unknown", str(problem).splitlines()[0])
+        told.append(changes(then, now))
+    if not told:
         return Verdict("unknown", "the file carries no hashes of this program")
-    then, asked = facts["lock"], facts["asked"]
-    if then["duckdb"] != duckdb.__version__:
-        return Verdict("unknown", f"its hashes are those of DuckDB {then['duckdb']}; here is {duckdb.__version__}")
-    try:
-        now = lock(Results.open(results or facts["source"]["results"]), asked)
-    except AnalysisError as problem:
-        return Verdict("unknown", str(problem).splitlines()[0])
-    told = changes(then, now)
-    return Verdict("stale", "; ".join(told)) if told else Verdict("fresh")
+    moved = [change for changed in told for change in changed]
+    return Verdict("stale", "; ".join(moved)) if moved else Verdict("fresh")
+
+
+def _locks(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """The results, the options and the hashes of what a file shows: one of a figure, one for each sweep of a report."""
+    if "lock" in facts:
+        yield facts["source"]["results"], facts["asked"], facts["lock"]
+    for place, then in zip(facts.get("results", []), facts.get("locks", []), strict=True):
+        yield place, {"named": [*then["columns"], *then["curves"]]}, then
 
 
 def facts_of(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light; --ink: #1a1a1a; --faint: #6e6e6e; --line: #d9d9d9; --accent: #3b528b }
+:root { color-scheme: light; --ink: #1a1a1a; --faint: #6e6e6e; --line: #d9d9d9 }
 * { box-sizing: border-box }
 body {
   font: 16px/1.5 Georgia, "Times New Roman", serif; color: var(--ink); margin: 0 auto; padding: 1rem;

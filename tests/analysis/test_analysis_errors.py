@@ -1,5 +1,6 @@
 """Every mistake of a user is told in a paragraph: what, where, the nearest name, what to do next."""
 
+import shutil
 from pathlib import Path
 
 import example_results as example
@@ -89,3 +90,14 @@ def test_a_part_that_is_cut_short_is_told_and_not_read(tmp_path: Path):
     part.write_bytes(part.read_bytes()[:-100])
     with pytest.raises(UserError, match=part.name):
         app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
+
+
+def test_parts_that_disagree_about_a_column_are_told(tmp_path: Path):
+    folder = example.write(tmp_path / "r", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    words = [{"x": "a", "v": 2.0}, {"x": "b", "v": 2.0}]
+    other = example.write(tmp_path / "s", words, parameters={"x": ""}, metrics={"v": ""})
+    for part in (other / "trials").glob("*.parquet"):
+        shutil.copy(part, folder / "trials" / part.name)
+    with pytest.raises(UserError, match="Field x has incompatible types") as told:
+        app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
+    assert told.value.exit_code == 2

@@ -13,6 +13,7 @@ from PIL import Image
 
 from analysis.__main__ import app
 from analysis.errors import AnalysisError
+from analysis.writing.verify import verify
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 VOID = {"meta", "img", "input", "br"}
@@ -65,6 +66,8 @@ def test_the_page_says_what_was_asked_run_and_lost(file: Path):
 def test_the_page_knows_what_it_was_made_of(file: Path):
     facts = json.loads(re.search(r"<!-- tsd: (.*) -->", file.read_text())[1])
     assert [lock["trials"] for lock in facts["locks"]] == [68, 11]
+    assert str(verify(file)) == "fresh"
+    assert verify(file, facts["results"][0]).state == "stale", "the second sweep is not the first"
 
 
 def test_a_folder_without_results_has_no_report(tmp_path: Path):

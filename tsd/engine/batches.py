@@ -24,8 +24,8 @@ class Batches:
     """The batches of a stack of trials.
 
     Args:
-        train: the training data of each trial, by name, sample axis first; all of one length. A tensor that every trial
-            holds as the same object is not copied.
+        train: the training data of each trial, by name, sample axis first; all of one length. What is equal in all of
+            them is kept once.
         seeds: the random streams of each trial.
         size: samples a batch; a longer one than the data is all of it. The last batch of an epoch may be shorter.
         whole: entries of each trial that go with every batch as they are.
@@ -44,7 +44,7 @@ class Batches:
         self._samples = len(train[0]["x"])
         self._size = min(size, self._samples)
         self.per_epoch = ceil(self._samples / self._size)
-        same = {name for name, tensor in train[0].items() if all(tensor is each[name] for each in train)}
+        same = {name for name, tensor in train[0].items() if all(_equal(tensor, each[name]) for each in train[1:])}
         self._shared = {name: train[0][name] for name in same}
         own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in train])
         self._own = {name: tensor.flatten(0, 1) for name, tensor in own.items()}
@@ -104,6 +104,10 @@ def _together(whole: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     same = {name for name, tensor in whole[0].items() if all(tensor is each[name] for each in whole)}
     own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in whole])
     return own | {name: whole[0][name].expand(len(whole), *whole[0][name].shape) for name in same}
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one is other or torch.equal(one, other)
 
 
 def _take(source: Tensor, rows: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from tsd.engine import dense
+from tsd.engine.recorded import recorded
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
 from tsd.models._base import DenseModel, Model, Params, View
@@ -32,6 +32,8 @@ TrialOf = Callable[[Params], Any]
 Moved = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 Gradients = Callable[[Params, Params, Batch], Moved]
 """(parameters, buffers, batch), each with a trial axis → (loss of every trial, gradients, buffers after the pass)."""
+Descent = Callable[[Batch, float], Tensor]
+"""(batch, schedule's share of the learning rate) → loss of every trial; moves the parameters it was made for."""
 
 
 def choose(way: str, model: Model, reads_features: bool, device: torch.device) -> str:
@@ -119,15 +121,10 @@ def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
 
 
 def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
-    def one(shown: Params, batch: Batch, value: Params) -> Tensor:
-        return loss(View(shown["output"], {}, {}), batch, trial_of(value))
-
-    many = recorded(vmap(grad_and_value(one)))
-    activation = ACTIVATIONS[model.activation]
+    many, activation = _of_output(trial_of, loss), ACTIVATIONS[model.activation]
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        x = batch["x"].flatten(2)
-        layers = model.layers(params)
+        x, layers = batch["x"].flatten(2), model.layers(params)
         output, signals = dense.forward(layers, activation, x)
         slopes, losses = many(x.shape[1], {"output": output}, batch, values)
         grads = dense.backward(layers, activation, x, signals, slopes["output"])
@@ -136,25 +133,44 @@ def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> 
     return gradients
 
 
-def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of dictionaries of tensors as the plain operations it comes down to, recorded once for each `shape`
-    (an extra first argument, which stands for the shapes of all others). A replay gives the same bits without the cost
-    of vmap and autograd, which is several times that of the arithmetic where networks are small."""
-    graphs: dict[int, Callable[..., Any]] = {}
+def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: Params) -> Descent:
+    """Plain stochastic gradient descent of a stack whose layers are `in_place`, the dense way: a gradient is subtracted
+    while it is summed. Arguments as of `gradients_by`, and the parameters that move."""
+    many, activation = _of_output(trial_maker(trial), loss), ACTIVATIONS[model.activation]
+    layers = model.layers(params)
+    rates = values["lr"].view(-1, 1) if layers[-1].weight.shape[2] == 1 else values["lr"].view(-1, 1, 1)
 
-    def replay(shape: int, *groups: Params) -> Any:
-        leaves = [tensor for group in groups for tensor in group.values()]
-        if shape not in graphs:
-            names = [list(group) for group in groups]
-            graphs[shape] = make_fx(lambda *flat: function(*_regroup(names, flat)))(*leaves)
-        return graphs[shape](*leaves)
+    def descend(batch: Batch, share: float) -> Tensor:
+        x = batch["x"].flatten(2)
+        output, signals = dense.forward(layers, activation, x)
+        slopes, losses = many(x.shape[1], {"output": output}, batch, values)
+        slope = slopes["output"] * (rates if share == 1 else rates * share)
+        dense.descend(layers, activation, x, signals, slope)
+        return losses
 
-    return replay
+    return descend
 
 
-def _regroup(names: list[list[str]], flat: Sequence[Tensor]) -> list[dict[str, Tensor]]:
-    tensors = iter(flat)
-    return [{name: next(tensors) for name in group} for group in names]
+def in_place(model: Model, params: Params) -> bool:
+    """Whether the layers of the model are its parameters themselves, all of them trained, so that they move when their
+    layers are written to; and not products, negatives or parts of them."""
+    if not isinstance(model, DenseModel):
+        return False
+    layers = model.layers(params)
+    held = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
+    places = sorted((tensor.data_ptr(), tensor.numel()) for tensor in held)
+    return all(layer.trained for layer in layers) and places == sorted(
+        (tensor.data_ptr(), tensor.numel()) for tensor in params.values()
+    )
+
+
+def _of_output(trial_of: TrialOf, loss: Loss) -> Callable[..., Any]:
+    """Gradients and values of a stack's losses, as functions of the outputs."""
+
+    def one(shown: Params, batch: Batch, value: Params) -> Tensor:
+        return loss(View(shown["output"], {}, {}), batch, trial_of(value))
+
+    return recorded(vmap(grad_and_value(one)))
 
 
 def _alone(stack: Params) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tsd.engine.fit import even_parts, fit
+from tsd.engine.fit import even_parts, fit, stack_size
 from tsd.engine.record import record_steps
 from tsd.engine.rng import Streams
 from tsd.models._module import from_module
@@ -100,6 +100,61 @@ def test_shapes_of_real_studies_have_the_same_bits_in_every_company(widths):
     everyone = run(range(16))
     for order in ([2], [2, 11], [5, 2, 9]):
         assert all(same_bits(got, everyone[k]) for k, got in zip(order, run(order), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("widths", [(100, 10, 1), (5, 3, 1), (784, 64, 10)], ids=str)
+def test_neighbours_with_the_same_data_leave_a_trial_its_bits(widths, optimizer):
+    """Where all trials of a stack share their inputs, products are joined; beside one that does not, they are not."""
+    model = MLP(widths)
+
+    def run(members):
+        starts, seeds = [], [Streams({"init": k, "data": k // 4}) for k in members]
+        for each in seeds:
+            x = torch.from_numpy(each.generator("data", "x").standard_normal((120, widths[0]))).float()
+            train = {"x": x, "y": x[:, 0], "label": (x[:, 0] > 0).long()}
+            starts.append(Start(model, *model.init(lambda p, each=each: each.generator("init", p)), train, {}))
+        loss = squared_error if widths[-1] == 1 else cross_entropy
+        trials = [trial_of(batch_size=50, epochs=2, optimizer=optimizer, momentum=0.9 * (k == 3)) for k in members]
+        return [each.fitted.params for each in fit(starts, trials, seeds, loss)]
+
+    together = run(range(4))
+    for members in ([1], [1, 2], [2, 3, 1], [1, 5], [7, 3, 1, 2]):
+        for k, got in zip(members, run(members), strict=True):
+            assert k >= 4 or same_bits(got, together[k]), (members, k)
+
+
+def test_plain_descent_is_that_of_torch():
+    """Its step is folded into a product; momentum, decay and penalties are not, and lead to the same place."""
+    model, start = MLP((INPUTS, 6, 2)), start_of(MLP((INPUTS, 6, 2)), 0)
+    trial, streams = trial_of(optimizer="sgd", lr=0.1, schedule="cosine"), Streams({})
+    plain, with_momentum = (
+        fit([start], [trial.but(momentum=m)], [streams], cross_entropy)[0].fitted.params for m in (0.0, 1e-12)
+    )
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in start.params.items()}
+    optimizer = torch.optim.SGD(leaves.values(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 8)
+    for epoch in range(2):
+        order = torch.from_numpy(streams.generator("data", "order", step=epoch).permutation(SAMPLES))
+        for rows in order.split(10):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(
+                model.forward(leaves, {}, start.train["x"][rows]).output, start.train["label"][rows]
+            ).backward()
+            optimizer.step()
+            schedule.step()
+    for name, leaf in leaves.items():
+        torch.testing.assert_close(plain[name], leaf.detach(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(plain[name], with_momentum[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_stack_is_smaller_where_networks_are_large():
+    sizes = [
+        stack_size("dense", {"weight": torch.empty(n, device="meta")}, torch.device("cpu")) for n in (1, 250_000, 10**8)
+    ]
+    assert sizes == [16, 4, 2]
+    assert stack_size("loop", {}, torch.device("cpu")) == 1
+    assert stack_size("vmap", {}, torch.device("cuda")) == 0
 
 
 def test_trials_that_share_their_data_get_what_they_get_with_copies():

@@ -1,0 +1,111 @@
+"""One update of a stack: gradients of the loss and of the penalties, then a step of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from tsd.engine.optim import SCHEDULES, columns, optimizer
+from tsd.engine.stack import Stack, batched_values
+from tsd.engine.step import Batch, descent, gradients_by, in_place, reached
+from tsd.models._base import DenseModel, Model, Params
+from tsd.studies._base import Phase
+
+SMALLEST_NORM = 1e-30
+"""A row shorter than this has no direction."""
+
+Penalties = Callable[[Any], Mapping[str, float]]
+Learn = Callable[[int, Batch], Tensor]
+"""(update from 0, its batch) → the loss of every trial; moves the parameters of the stack."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised; the functions of a study that `fit` takes."""
+
+    phases: Sequence[Phase]
+    penalties: Penalties | None = None
+    group_penalties: Penalties | None = None
+
+
+def folds(objective: Objective, model: Model, params: Params, trial: Any, way: str) -> bool:
+    """Whether this trial's updates are p ← p − η g and nothing else, so that a step can be folded into the product that
+    sums the gradient. It is asked of each trial alone: folded and not, the last bit differs."""
+    penalties = (of(trial) for of in (objective.penalties, objective.group_penalties) if of)
+    plain = trial.optimizer == "sgd" and not (trial.momentum or trial.weight_decay)
+    free = not any(c for named in penalties for c in named.values())
+    return way == "dense" and plain and free and len(objective.phases) == 1 and in_place(model, params)
+
+
+def learner(
+    objective: Objective,
+    phase: Phase,
+    span: tuple[int, int],
+    *,
+    stack: Stack,
+    trials: Sequence[Any],
+    batch: Batch,
+    way: str,
+) -> Learn:
+    """What makes one update of a phase that lasts from the first to the second number of `span`.
+
+    Args:
+        trials: of which `folds` says the same.
+        batch: the first one of the phase.
+        way: loop, vmap or dense.
+    """
+    settings, (low, high) = trials[0], span
+    values = batched_values(trials, batch["x"].device)
+    share = SCHEDULES[settings.schedule]
+    if folds(objective, stack.model, stack.params, settings, way):
+        descend = descent(cast(DenseModel, stack.model), settings, values, phase.loss, stack.params)
+        return lambda step, batch: descend(batch, share((step - low) / (high - low)))
+    names = list(stack.params)
+    if len(objective.phases) > 1:
+        names = reached(stack, settings, values, phase.loss, batch)
+    trained = {name: stack.params[name] for name in names}
+    gradients = gradients_by(way, stack.model, settings, values, phase.loss, names)
+    pull = _pull(objective, trials, trained)
+    update = optimizer(settings.optimizer, list(trained.values()), values)
+
+    def learn(step: int, batch: Batch) -> Tensor:
+        losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batch)
+        update(pull(grads), step - low, share((step - low) / (high - low)))
+        return losses
+
+    return learn
+
+
+def _pull(
+    objective: Objective, trials: Sequence[Any], params: Mapping[str, Tensor]
+) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
+    """Adds the gradients of the penalties, 2 c p of c ‖p‖² and c r/‖r‖ of c ‖r‖ (0 at r = 0), and puts the gradients in
+    the order of `params`."""
+    doubled = {name: 2 * c for name, c in _coefficients(objective.penalties, trials, params).items()}
+    groups = _coefficients(objective.group_penalties, trials, params)
+
+    def pull(grads: Mapping[str, Tensor]) -> list[Tensor]:
+        pulled = dict(grads)
+        for name, c in doubled.items():
+            pulled[name] = pulled[name].addcmul(params[name], c)
+        for name, c in groups.items():
+            norms = params[name].square().sum(-1, keepdim=True).sqrt_().clamp_(min=SMALLEST_NORM)
+            pulled[name] = pulled[name].addcmul(params[name] / norms, c)
+        return [pulled[name] for name in params]
+
+    return pull
+
+
+def _coefficients(
+    penalties: Penalties | None, trials: Sequence[Any], params: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The coefficient of every trial by the name of its parameter, shaped to multiply that."""
+    rows = [dict(penalties(trial)) if penalties else {} for trial in trials]
+    return {
+        name: columns(params[name].new_tensor([row[name] for row in rows]), [params[name]])[0]
+        for name in rows[0]
+        if name in params
+    }
