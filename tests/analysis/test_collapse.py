@@ -88,7 +88,7 @@ def test_known_exponents_are_found_within_their_intervals(law):
 def test_intervals_are_as_wide_as_estimates_scatter():
     """Over independent data sets the estimate's own spread is what the bootstrap says, within its error."""
     found = [
-        collapsed(trials(seed=s, sizes=(8, 24), points=9, window=0.3), height=-0.125, resamples=20) for s in range(10)
+        collapsed(trials(seed=s, sizes=(8, 24), points=9, window=0.3), height=-0.125, resamples=20) for s in range(8)
     ]
     scatter = np.std([f.law.critical for f in found], ddof=1)
     told = np.mean([f.intervals["critical"].half / 1.96 for f in found])
@@ -105,8 +105,8 @@ def test_a_smallest_size_that_drives_the_fit_is_told():
 
 
 def test_intervals_stretch_where_errors_do_not_explain_the_scatter():
-    good = collapsed(trials(), height=-0.125, resamples=30)
-    bad = collapsed(trials(correction=1.0), height=-0.125, resamples=30)
+    good = collapsed(trials(), height=-0.125, resamples=20)
+    bad = collapsed(trials(correction=1.0), height=-0.125, resamples=20)
     assert good.quality < 1.5 < bad.quality
     assert bad.intervals["critical"].half > 1.5 * good.intervals["critical"].half
 
