@@ -87,6 +87,9 @@ def plan(
     mode: Mode = "cached",
     where: Where = None,
     overrides: Overrides = (),
+    explain: Annotated[
+        bool, Parameter(negative="", help="Also how trials are stepped and cut into packs, and why.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """What a run would do: trials, what is stored, packs, artefacts, time. Nothing is launched."""
@@ -94,16 +97,18 @@ def plan(
 
     from tsd.sweep import pack
     from tsd.sweep.asked import Asked
+    from tsd.sweep.explain import explain as explained
     from tsd.sweep.plan import render, submit
     from tsd.sweep.watch import number
 
     with Asked.of(file, results, overrides, where) as asked:
         planned = asked.plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
         command = asked.command("run", results=False)
+        reasons = [explained(planned, asked.connection, asked.store, number)] if explain and not as_json else []
     if as_json:
         print(json.dumps(planned.as_dict(), indent=2))
     else:
-        print(render(planned, number), submit(planned, command), sep="\n")
+        print(render(planned, number), *reasons, submit(planned, command), sep="\n")
     return 0
 
 
