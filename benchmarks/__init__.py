@@ -1,1 +1,1 @@
-"""What is fast, measured side by side. Each module runs alone: `python -m benchmarks.grid`."""
+"""What is fast, measured side by side: `python -m benchmarks VERB`."""

@@ -1,0 +1,187 @@
+"""The networks that are compared, each as a stack of this project and as plain modules with an optimizer each.
+
+Both do the same updates of plain SGD on the same batches: the mean squared error of one output, or cross-entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from tsd.engine.batches import Batches
+from tsd.engine.learn import Learn, Objective, learner
+from tsd.engine.rng import Streams
+from tsd.engine.stack import Stack
+from tsd.models import cnn
+from tsd.models._base import Model, View
+from tsd.models.mlp import MLP
+from tsd.studies._base import GradientStudy, Phase, Start
+
+LR = 1e-3
+AHEAD = 8
+"""Batches that are gathered before the clock runs."""
+
+Steps = Callable[[int], None]
+"""Makes so many updates of every network."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Networks of one shape and their data.
+
+    Args:
+        widths: nodes of every layer; a last one of 1 is a regression.
+        shared: whether all networks see the same batches.
+        samples: in each network's training set.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    batch: int
+    shared: bool = False
+    activation: str = "tanh"
+    bias: bool = False
+    samples: int = 2_560
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations of one update of one network: three products a layer, two in the first."""
+        sizes = [a * b for a, b in pairwise(self.widths)]
+        return 2 * self.batch * (3 * sum(sizes) - sizes[0])
+
+    @property
+    def regression(self) -> bool:
+        """Whether the loss is the squared error."""
+        return self.widths[-1] == 1
+
+    def model(self) -> MLP:
+        """As this project writes it."""
+        return MLP(self.widths, self.activation, self.bias)
+
+    def module(self) -> nn.Module:
+        """As a user of torch writes it."""
+        between = {"tanh": nn.Tanh, "relu": nn.ReLU}[self.activation]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(self.widths):
+            layers += [nn.Linear(fan_in, fan_out, bias=self.bias), between()]
+        last = [nn.Flatten(0)] if self.regression else []
+        return nn.Sequential(*layers[:-1], *last).to(self.device, getattr(torch, self.dtype))
+
+    def data(self, count: int) -> list[dict[str, Tensor]]:
+        """Inputs and labels of so many networks."""
+        source, dtype = torch.Generator().manual_seed(0), getattr(torch, self.dtype)
+
+        def drawn() -> dict[str, Tensor]:
+            x = torch.randn(self.samples, self.widths[0], generator=source, dtype=dtype)
+            label = x[:, 0].sin() if self.regression else x[:, : self.widths[-1]].argmax(1)
+            return {"x": x.to(self.device), "label": label.to(self.device)}
+
+        return [drawn()] * count if self.shared else [drawn() for _ in range(count)]
+
+
+def squared_error(student: View, batch: dict[str, Tensor], trial: GradientStudy) -> Tensor:
+    """Of a regression."""
+    return (student.output - batch["label"]).square().mean()
+
+
+def cross_entropy(student: View, batch: dict[str, Tensor], trial: GradientStudy) -> Tensor:
+    """Of a classifier."""
+    return nn.functional.cross_entropy(student.output, batch["label"])
+
+
+def packed(workload: Workload, count: int, *, gathered: bool) -> Steps:
+    """A stack of `count` networks of this project, stepped the dense way."""
+    seeds = [Streams({"init": i, "data": 0 if workload.shared else i}) for i in range(count)]
+    data, model = workload.data(count), workload.model()
+    dtype, device = getattr(torch, workload.dtype), torch.device(workload.device)
+    starts = [start(model, train, seed, dtype, device) for train, seed in zip(data, seeds, strict=True)]
+    batches = Batches.of(starts, seeds, workload.batch)
+    loss = squared_error if workload.regression else cross_entropy
+    return stepping(starts, batches, loss, "dense", workload.dtype, gathered=gathered)
+
+
+def start(
+    model: Model, train: dict[str, Tensor], seed: Streams, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> Start:
+    """An untrained network of this project."""
+    params, buffers = model.init(partial(seed.generator, "init"))
+    moved = {name: tensor.to(device, dtype) for name, tensor in params.items()}
+    return Start(model, moved, {name: tensor.to(device) for name, tensor in buffers.items()}, train, {})
+
+
+def stepping(
+    starts: Sequence[Start],
+    batches: Batches,
+    loss: Callable[..., Tensor],
+    way: str,
+    dtype: str = "float32",
+    *,
+    gathered: bool,
+) -> Steps:
+    """The updates of one stack, as `tsd.engine.fit` makes them."""
+    trials = [GradientStudy.of({"optimizer": "sgd", "lr": LR, "dtype": dtype})] * len(starts)
+    stack, phase = Stack.of(starts), Phase(1.0, loss)
+    few = [{k: v.clone() if v.stride(0) else v for k, v in batches.at(i).items()} for i in range(AHEAD)]
+    learn: Learn = learner(Objective([phase]), phase, (0, 1), stack=stack, trials=trials, batch=few[0], way=way)
+
+    def steps(number: int) -> None:
+        with torch.no_grad():
+            for step in range(number):
+                learn(step, few[step % AHEAD] if not gathered else batches.at(step))
+
+    return steps
+
+
+def modules(workload: Workload, count: int, *, gathered: bool) -> Steps:
+    """As many modules, one after another, each with `torch.optim.SGD`."""
+    networks = [workload.module() for _ in range(count)]
+    loss = nn.MSELoss() if workload.regression else nn.CrossEntropyLoss()
+    return looping(networks, workload.data(count), workload.batch, loss, gathered=gathered)
+
+
+def looping(
+    networks: Sequence[nn.Module],
+    data: Sequence[dict[str, Tensor]],
+    size: int,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    gathered: bool,
+) -> Steps:
+    """The usual training loop over every network; batches that all see are gathered once for all."""
+    optimizers = [torch.optim.SGD(network.parameters(), lr=LR) for network in networks]
+    distinct = data[:1] if all(each is data[0] for each in data) else data
+    orders = [torch.randperm(len(each["x"]), device=each["x"].device) for each in distinct]
+    per_epoch = len(data[0]["x"]) // size
+
+    def batches(step: int) -> list[tuple[Tensor, Tensor]]:
+        low = step % per_epoch * size
+        rows = [order[low : low + size] for order in orders]
+        return [
+            (each["x"].index_select(0, row), each["label"].index_select(0, row))
+            for each, row in zip(distinct, rows, strict=True)
+        ]
+
+    few = [batches(i) for i in range(AHEAD)]
+
+    def steps(number: int) -> None:
+        for step in range(number):
+            seen = batches(step) if gathered else few[step % AHEAD]
+            for i, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
+                x, label = seen[i % len(seen)]
+                optimizer.zero_grad()
+                loss(network(x), label).backward()
+                optimizer.step()
+
+    return steps
+
+
+def small_cnn(width: int) -> Model:
+    """Two blocks on grey 28×28 images, ten classes."""
+    return cnn.build(width, 2, "relu", (1, 28, 28), 10)
