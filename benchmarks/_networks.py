@@ -154,27 +154,21 @@ def looping(
     *,
     gathered: bool,
 ) -> Steps:
-    """The usual training loop over every network; batches that all see are gathered once for all."""
+    """The usual training loop, for one network after another."""
     optimizers = [torch.optim.SGD(network.parameters(), lr=LR) for network in networks]
-    distinct = data[:1] if all(each is data[0] for each in data) else data
-    orders = [torch.randperm(len(each["x"]), device=each["x"].device) for each in distinct]
+    orders = [torch.randperm(len(each["x"]), device=each["x"].device) for each in data]
     per_epoch = len(data[0]["x"]) // size
 
-    def batches(step: int) -> list[tuple[Tensor, Tensor]]:
-        low = step % per_epoch * size
-        rows = [order[low : low + size] for order in orders]
-        return [
-            (each["x"].index_select(0, row), each["label"].index_select(0, row))
-            for each, row in zip(distinct, rows, strict=True)
-        ]
+    def batch(i: int, step: int) -> tuple[Tensor, Tensor]:
+        rows = orders[i][step % per_epoch * size :][:size]
+        return data[i]["x"].index_select(0, rows), data[i]["label"].index_select(0, rows)
 
-    few = [batches(i) for i in range(AHEAD)]
+    few = [[batch(i, step) for step in range(AHEAD)] for i in range(1 if data[0] is data[-1] else len(data))]
 
     def steps(number: int) -> None:
-        for step in range(number):
-            seen = batches(step) if gathered else few[step % AHEAD]
-            for i, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
-                x, label = seen[i % len(seen)]
+        for i, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
+            for step in range(number):
+                x, label = batch(i, step) if gathered else few[i % len(few)][step % AHEAD]
                 optimizer.zero_grad()
                 loss(network(x), label).backward()
                 optimizer.step()

@@ -28,7 +28,7 @@ PEAK = 1024
 SMALL, LARGE = Workload("H = 10", (100, 10, 1), 256), Workload("H = 50", (100, 50, 1), 256)
 MLP = Workload("MLP 784-256-256-10", (784, 256, 256, 10), 128, activation="relu", bias=True, samples=1_024)
 NETWORKS = 16
-WIDTHS, EACH = 50, 4
+WIDTHS, EACH = 50, (4, 16)
 IMAGES, IMAGE_BATCH = 512, 64
 Run = Callable[[], object]
 
@@ -62,7 +62,7 @@ def dense(rounds: int, work: float) -> Table:
 
 
 def _dense_row(workload: Workload, rounds: int, work: float, gathered: bool) -> list[str]:
-    steps = max(1, round(work * 1e9 / (workload.flop + 4e6) / NETWORKS * 4))
+    steps = max(1, round(work * (20 if workload.bias else 100)))
     times = interleaved(
         {
             "loop": _run(modules(workload, NETWORKS, gathered=gathered), steps),
@@ -132,13 +132,16 @@ def _image_variants(width: int, steps: int) -> dict[str, Run]:
 
 def mixed_widths(rounds: int, work: float) -> Table:
     """Widths 1 … 50 side by side: a stack for every width, and all padded to the widest."""
-    exact = [packed(Workload("", (100, width, 1), 256), EACH, gathered=False) for width in range(1, WIDTHS + 1)]
-    wide = [packed(LARGE, NETWORKS, gathered=False) for _ in range(ceil(WIDTHS * EACH / NETWORKS))]
-    padded_networks, steps = len(wide) * NETWORKS, max(1, round(8 * work))
-    times = interleaved({"exact": _runs(exact, steps), "padded": _runs(wide, steps)}, rounds)
-    share = ratios(times, "exact", "padded", padded_networks / (WIDTHS * EACH))
-    rows = [["a stack for every width", spread(share)]]
-    return Table(f"Widths 1 … {WIDTHS}, {EACH} networks each, own batches at hand", ("how", "of pad-to-max time"), rows)
+    rows = []
+    for each in EACH:
+        exact = [packed(Workload("", (100, width, 1), 256), each, gathered=False) for width in range(1, WIDTHS + 1)]
+        padded = [packed(LARGE, NETWORKS, gathered=False) for _ in range(ceil(WIDTHS * each / NETWORKS))]
+        steps = max(1, round(8 * work))
+        times = interleaved({"exact": _runs(exact, steps), "padded": _runs(padded, steps)}, rounds)
+        share = ratios(times, "exact", "padded", len(padded) * NETWORKS / (WIDTHS * each))
+        rows.append([each, spread(share)])
+    columns = ("networks of each width", "of pad-to-max time")
+    return Table(f"Widths 1 … {WIDTHS}, a stack for every width, own batches at hand", columns, rows)
 
 
 def precision(rounds: int, work: float) -> Table:
