@@ -154,12 +154,14 @@ def looping(
     *,
     gathered: bool,
 ) -> Steps:
-    """The usual training loop, for one network after another."""
+    """The usual training loop, shuffled every epoch, for one network after another."""
     optimizers = [torch.optim.SGD(network.parameters(), lr=LR) for network in networks]
-    orders = [torch.randperm(len(each["x"]), device=each["x"].device) for each in data]
-    per_epoch = len(data[0]["x"]) // size
+    samples, device = len(data[0]["x"]), data[0]["x"].device
+    orders, per_epoch = [torch.arange(samples, device=device)] * len(data), samples // size
 
     def batch(i: int, step: int) -> tuple[Tensor, Tensor]:
+        if step % per_epoch == 0:
+            orders[i] = torch.randperm(samples, device=device)
         rows = orders[i][step % per_epoch * size :][:size]
         return data[i]["x"].index_select(0, rows), data[i]["label"].index_select(0, rows)
 

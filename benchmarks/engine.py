@@ -87,13 +87,9 @@ def _dense_row(workload: Workload, rounds: int, work: float, gathered: bool) -> 
 
 def _stacks(workload: Workload, gathered: bool) -> list[Steps]:
     """All networks, in the stacks in which the engine trains them: one after another, each for all its steps."""
-    number = ceil(NETWORKS / stack_size("dense", _parameters(workload), torch.device("cpu")))
-    return [packed(workload, len(part), gathered=gathered) for part in even_parts(NETWORKS, ceil(NETWORKS / number))]
-
-
-def _parameters(workload: Workload) -> dict[str, torch.Tensor]:
     params, _ = workload.model().init(lambda name: Streams({}).generator("init", name))
-    return params
+    parts = even_parts(NETWORKS, stack_size("dense", params, torch.device("cpu")))
+    return [packed(workload, len(part), gathered=gathered) for part in parts]
 
 
 def images(rounds: int, work: float) -> Table:
