@@ -19,6 +19,7 @@ from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack
 from tsd.models import cnn
 from tsd.models._base import Model, View
+from tsd.models._module import ModuleModel
 from tsd.models.mlp import MLP
 from tsd.studies._base import GradientStudy, Phase, Start
 
@@ -178,6 +179,6 @@ def looping(
     return steps
 
 
-def small_cnn(width: int) -> Model:
+def small_cnn(width: int) -> ModuleModel:
     """Two blocks on grey 28×28 images, ten classes."""
     return cnn.build(width, 2, "relu", (1, 28, 28), 10)

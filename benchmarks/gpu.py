@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import torch
@@ -79,8 +80,8 @@ def _rows(
         if device == "cuda":
             torch.cuda.synchronize()
 
-    variants = {"alone": lambda: waited(alone)}
-    variants |= {str(count): lambda stack=stack: waited(stack) for count, stack in stacks.items()}
+    variants = {"alone": partial(waited, alone)}
+    variants |= {str(count): partial(waited, stack) for count, stack in stacks.items()}
     times = interleaved(variants, rounds, time.perf_counter)
     one = steps / median(times["alone"])
     return [
