@@ -10,6 +10,6 @@ RAISE = str.maketrans("0123456789-", RAISED)
 
 def label(name: str, unit: str = "") -> str:
     """A column as an axis says it: "test_mse" in "target²" → "test MSE (target²)"; "alive_nodes" names its own unit."""
-    parts = name.split("_")
+    parts = name.replace("_", " ").split(" ")
     words = " ".join(ACRONYMS.get(part, part) for part in parts)
     return words if not unit or unit in parts else f"{words} ({unit})"

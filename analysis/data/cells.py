@@ -123,7 +123,7 @@ def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
     found = rows.sql(
         f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
         f"count({each}) FILTER (state = 'failed') AS failed, "
-        f"count({each}) FILTER (state = 'done' AND NOT coalesce({_finite(rows, value)}, false)) AS valueless, "
+        f"count({each}) FILTER (state = 'done' AND NOT coalesce({finite(rows, value)}, false)) AS valueless, "
         f"count({each}) FILTER (NOT ({applies(axes)})) AS placeless FROM rows"
     )
     return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
@@ -138,14 +138,15 @@ def applies(names: Sequence[str]) -> str:
     return " AND ".join(f"{quoted(n)} IS NOT NULL" for n in names) or "true"
 
 
-def _finite(rows: Rows, value: str) -> str:
+def finite(rows: Rows, value: str) -> str:
+    """The condition that a trial finished and reports a value, of numbers a finite one."""
     known = f"isfinite(CAST({quoted(value)} AS DOUBLE))" if rows.is_numeric(value) else f"{quoted(value)} IS NOT NULL"
     return f"state = 'done' AND {known}"
 
 
 def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[str]) -> str:
     keys = _list([*axes, *rows.seeds()])
-    chosen = f"rows WHERE {_finite(rows, value)} AND {applies(axes)}"
+    chosen = f"rows WHERE {finite(rows, value)} AND {applies(axes)}"
     mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
     if not pooled or "trial_id" in rows.seeds():  # a trial is one setting, and no repetition has them all
         return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"

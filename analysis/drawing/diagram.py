@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.data.cells import Cells, gather
+from analysis.data.minus import SIGN, minus
 from analysis.data.outcomes import Outcomes, outcomes
 from analysis.data.rows import Rows
 from analysis.drawing import heatmap, style
@@ -29,6 +30,7 @@ LINES: tuple[Dashes, ...] = (":", "-.", "--")
 MOST_RESAMPLED = 10_000
 """Cells beyond which the line of a threshold gets no bounds."""
 NO_PREDICTIONS: Mapping[str, Rows] = {}
+EMPTY = '""'
 ACROSS = 3
 """Panels side by side."""
 
@@ -37,7 +39,8 @@ ACROSS = 3
 class View:
     """What a phase diagram is to show: columns of its axes, colour and panels, their scales, a level, predictions.
 
-    `theory` names what predicts the value, `lines` what predicts y.
+    `theory` names what predicts the value, `lines` what predicts y. `minus` is a condition on the
+    trials that the others are compared with; see `analysis.data.minus`.
     """
 
     x: str
@@ -50,9 +53,14 @@ class View:
     threshold: float | None = None
     theory: str | None = None
     lines: tuple[str, ...] = ()
+    minus: str | None = None
 
     def check(self) -> None:
-        """Raise AnalysisError where two axes are one column, or the level has no place among the values."""
+        """Raise AnalysisError where two axes are one column, or a level, scale or theory does not suit the value."""
+        barred = "--log-value" if self.log_value else "--theory" if self.theory else None
+        if self.minus and barred:
+            why = "a difference may be negative or 0" if self.log_value else "it predicts the value, not a difference"
+            raise AnalysisError(f"--minus {self.minus} cannot stand beside {barred}: {why}. Leave one of them out.")
         if len({self.x, self.y, self.by}) < 3:  # None counts as one
             asked = f"--x {self.x} --y {self.y}" + (f" --by {self.by}" if self.by else "")
             raise AnalysisError(f"{asked}: each needs a column of its own.")
@@ -94,6 +102,9 @@ class Diagram:
         view.check()
         rows.require(view.value)
         axes = [name for name in (view.x, view.y, view.by) if name]
+        given = rows
+        if view.minus:
+            rows, view = minus(rows, view.minus, view.value, axes), replace(view, value=SIGN + view.value)
         found = None if rows.is_numeric(view.value) else outcomes(rows, axes, view.value)
         cells = found.cells if found else gather(rows, axes, view.value)
         cells.require_mean()
@@ -101,7 +112,7 @@ class Diagram:
             raise AnalysisError(f"--threshold {view.threshold:g}: `{view.value}` holds words, which have no level.")
         panels = _panels(cells, view)
         scale = _scale(view, rows, panels, found)
-        overlays = _overlays(view, cells, panels, predictions, rows)
+        overlays = _overlays(view, cells, panels, predictions, given)
         return cls(view, cells, panels, scale, overlays, _boundaries(view, cells, panels))
 
     def missing(self) -> int:
@@ -115,6 +126,13 @@ class Diagram:
         planes = self.panels.values()
         divided, cells = sum(p.divided.sum() for p in planes), sum((~np.isnan(p.mean)).sum() for p in planes)
         return f"Colour: the outcome of most trials of a cell; in {divided} of {cells} cells they disagree."
+
+    def told(self) -> list[str]:
+        """What is drawn, where it is more than means."""
+        view = self.view
+        minus = f"Colour: each trial minus the one where {view.minus}, with its seeds and other parameters."
+        band = "Light band: the line for other seeds, 95 % bootstrap."
+        return [*([minus] if view.minus else []), *([band] if self.banded() else [])]
 
     def boundary(self) -> pd.DataFrame:
         """The boundaries of all panels as one table, the panel's value in a column of its own."""
@@ -174,6 +192,8 @@ def _scale(view: View, rows: Rows, panels: Mapping[str, Plane], found: Outcomes 
     if found:
         return heatmap.Scale.of_categories([str(c) for c in found.categories], label)
     mean = np.stack([plane.mean for plane in panels.values()])
+    if view.minus:
+        return heatmap.Scale.of_differences(mean, label)
     return heatmap.Scale(heatmap.norm_of(mean, view.log_value, view.value), label)
 
 
@@ -219,4 +239,7 @@ def _panels(cells: Cells, view: View) -> dict[str, Plane]:
     if by is None:
         return {"": Plane.of(cells.frame, x, y, cells.rows.step)}
     frames = {value: cells.frame[cells.frame[by] == value] for value in cells.values(by)}
-    return {f"{style.label(by)}: {style.plain(str(v))}": Plane.of(f, x, y, cells.rows.step) for v, f in frames.items()}
+    return {
+        f"{style.label(by)}: {style.plain(str(v)) or EMPTY}": Plane.of(f, x, y, cells.rows.step)
+        for v, f in frames.items()
+    }

@@ -40,16 +40,24 @@ class Scale:
         norm: carries a mean to a place among the colours.
         label: what the colours show, with unit.
         categories: outcomes, where the mean is the place of one of them.
+        diverging: whether 0 is a middle from which colours part.
     """
 
     norm: Normalize
     label: str
     categories: tuple[str, ...] = ()
+    diverging: bool = False
 
     @classmethod
     def of_categories(cls, categories: Sequence[str], label: str) -> Scale:
         """A colour for each outcome."""
         return cls(Normalize(-0.5, len(categories) - 0.5), label, tuple(categories))
+
+    @classmethod
+    def of_differences(cls, mean: Matrix, label: str) -> Scale:
+        """Colours that part at 0 and reach as far on either side."""
+        far = float(np.nanmax(np.abs(mean))) or 1.0
+        return cls(Normalize(-far, far), label, diverging=True)
 
     @property
     def log(self) -> bool:
@@ -58,7 +66,9 @@ class Scale:
 
     def colours(self) -> Any:
         """The map from a place to a colour."""
-        return ListedColormap(sns.color_palette(OUTCOMES, len(self.categories))) if self.categories else style.COLOURS
+        if self.categories:
+            return ListedColormap(sns.color_palette(OUTCOMES, len(self.categories)))
+        return style.DIVERGING if self.diverging else style.COLOURS
 
 
 def norm_of(mean: Matrix, log: bool, name: str) -> Normalize:

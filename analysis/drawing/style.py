@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WIDTH = {"one": 3.375, "two": 7.0}
 """Inches of a one-column and a two-column figure."""
 
-COLOURS = "viridis"
+COLOURS, DIVERGING = "viridis", "RdBu"
 TEXT, SMALL, FOOT = 8.0, 7.0, 5.5
 INK, FAINT, THEORY = "#1a1a1a", "#6e6e6e", "#e6550d"
 FONTS = ["STIXGeneral", "DejaVu Sans"]

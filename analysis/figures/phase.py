@@ -2,7 +2,7 @@
 
 A cell without a mean says why: no trial ran there, trials diverged or failed, or no seed has all that is averaged. A
 threshold draws the line on which the mean crosses it. Where the value is a word, the colour is the outcome that most
-trials had, and cells whose seeds disagree are marked.
+trials had, and cells whose seeds disagree are marked. With `minus` it is a difference between pairs of trials.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def command(
     y: str,
     value: str,
     where: Where = None,
+    minus: str | None = None,
     threshold: float | None = None,
     theory: str | None = None,
     line: Lines = None,
@@ -43,6 +44,8 @@ def command(
         x: Column along the horizontal axis, numbers or words.
         y: Column along the vertical axis. A curve's step is called `step` or by its own name, such as `nodes_kept`.
         value: Metric or curve that the colour shows; of words, such as an outcome, the most frequent.
+        minus: SQL condition that chooses reference trials, such as "method = 'none'": the colour is the difference of
+            each other trial to the one of them that has its seeds and its other parameters.
         threshold: Draw the line on which the mean crosses this; its points and their bounds go to a .csv.
         theory: Metric that predicts the value: draw where it crosses the threshold, or where its outcomes meet.
         by: Column with one panel for each of its values.
@@ -61,13 +64,12 @@ def command(
     outputs = files.checked(output, files.FIGURES if threshold is None else (*files.FIGURES, ".csv"))
     opened = Results.open(results)
     rows = opened.rows_for(value, [x, y, by], where)
-    view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()))
+    view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus)
     predictions = {name: opened.theory(name, [x, by], where) for name in view.lines}
     predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
     diagram = Diagram.of(rows, view, predictions)
     said = diagram.agreement() or typical_interval(diagram.cells)
-    more = ["Light band: the line for other seeds, 95 % bootstrap."] if diagram.banded() else []
-    told = Told("phase", asked, said, more=more, missing=diagram.missing(), lock=lock(opened, asked))
+    told = Told("phase", asked, said, more=diagram.told(), missing=diagram.missing(), lock=lock(opened, asked))
     with style.paper():
         origin = provenance(told, diagram.cells, rows.source)
         files.publish(diagram.page(width), origin, outputs, diagram.boundary())
@@ -79,6 +81,7 @@ def phase(
     x: str,
     y: str,
     value: str,
+    minus: str | None = None,
     threshold: float | None = None,
     theory: str | None = None,
     line: Lines = None,
@@ -92,7 +95,7 @@ def phase(
     Args:
         data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state`
             tells finished trials ("done") from others, columns `seed_…` tell repetitions apart.
-        x, y, value, threshold, log_x, log_y, log_value: as in the verb `phase`.
+        x, y, value, minus, threshold, log_x, log_y, log_value: as in the verb `phase`.
         theory, line: columns of `data` that predict the value, or y.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
@@ -101,7 +104,7 @@ def phase(
     from analysis.drawing import style
     from analysis.drawing.diagram import Diagram, View
 
-    view = View(x, y, value, None, log_x, log_y, log_value, threshold, theory, tuple(line or ()))
+    view = View(x, y, value, None, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus)
     diagram = Diagram.of(Rows.of(data), view)
     if ax is not None:
         diagram.draw(ax)

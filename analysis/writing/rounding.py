@@ -7,12 +7,14 @@ more than three powers of ten has one of its own in each cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from analysis.data.published import Beside, title
 from analysis.naming import RAISE, label
 from analysis.statistics.compare import Comparison, Entry
 from analysis.statistics.intervals import Interval
@@ -31,8 +33,12 @@ PAIRING = {"paired": "paired by seed", "Welch": "Welch where seeds are not share
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
 
-def in_words(comparison: Comparison, provenance: Provenance) -> Table:
-    """The table that is printed. A cell tells its n where that is less than the others'."""
+def in_words(comparison: Comparison, provenance: Provenance, published: Beside | None = None) -> Table:
+    """The table that is printed. A cell tells its n where that is less than the others'.
+
+    Args:
+        published: values that get rows of their own, each under the row of ours that it belongs to.
+    """
     most = max((e.n for e in comparison.entries.values()), default=0)
     down = {
         column: _column([comparison.entries.get((row, column)) for row in comparison.rows.values], most)
@@ -45,13 +51,22 @@ def in_words(comparison: Comparison, provenance: Provenance) -> Table:
         corner=label(rows.name, rows.unit),
         above=label(columns.name, columns.unit) if columns.name else "",
         header=[_name(column) for column in down] if columns.name else [value],
-        lines=[(_name(row), [cells[i] for cells in down.values()]) for i, row in enumerate(rows.values)],
+        lines=[
+            line
+            for i, row in enumerate(rows.values)
+            for line in [(_name(row), [cells[i] for cells in down.values()]), *_published(published, row, down)]
+        ],
         notes=provenance.text(),
         facts=provenance.json(),
     )
 
 
-def told(comparison: Comparison, asked: Mapping[str, Any], lock: Mapping[str, Any] = NO_LOCK) -> Told:
+def told(
+    comparison: Comparison,
+    asked: Mapping[str, Any],
+    lock: Mapping[str, Any] = NO_LOCK,
+    published: Beside | None = None,
+) -> Told:
     """What the numbers after a mean are, what is in bold, and how rows were compared."""
     pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
     for how, words in PAIRING.items():
@@ -65,6 +80,7 @@ def told(comparison: Comparison, asked: Mapping[str, Any], lock: Mapping[str, An
     bold = f"Bold: the best of a column{ties}." if comparison.better else NO_BOLD
     difference = f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs})' if pairs else ''}."
     more = [bold, *([difference] if comparison.reference is not None else [])]
+    more += [published.told()] if published else []
     return Told("table", asked, KINDS[comparison.interval], comparison.interval, more, comparison.missing(), lock=lock)
 
 
@@ -117,6 +133,20 @@ def _said(entry: Entry | None, rounding: Rounding, differences: Rounding, most: 
         note=", ".join([*([f"n = {entry.n}"] if entry.n < most else []), *lost]),
         bold=entry.best,
     )
+
+
+def _published(published: Beside | None, row: Any, columns: Iterable[Any]) -> list[tuple[str, list[Said]]]:
+    """A line for each reading that has a value in this row."""
+    readings = published.places.items() if published else ()
+    return [
+        (f"{_name(row)}, {title(reading)}", [Said(_printed(places.get((row, column)))) for column in columns])
+        for reading, places in readings
+        if any(at[0] == row for at in places)
+    ]
+
+
+def _printed(value: Decimal | None) -> str:
+    return "" if value is None else f"{value:f}".replace("-", "−")
 
 
 def _bounded(mean: float, low: float, high: float, decimals: int, signed: bool) -> str:

@@ -18,6 +18,7 @@ from string import Template
 
 import numpy as np
 
+from analysis.data.published import Beside, title
 from analysis.data.rows import Source
 from analysis.naming import LOWERED, RAISED
 from analysis.statistics.compare import Comparison
@@ -153,20 +154,25 @@ def page(table: Table) -> str:
     )
 
 
-def comma_separated(comparison: Comparison, source: Source) -> str:
-    """A line for each cell, with twelve digits; what does not exist is empty."""
+def comma_separated(comparison: Comparison, source: Source, published: Beside | None = None) -> str:
+    """A line for each cell, with twelve digits; what does not exist is empty. Published values come last."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     sides = [side.name for side in (comparison.rows, comparison.columns) if side.name]
     difference = ["difference", "difference_low", "difference_high"]
     about = ["value", "unit", "interval", "level", "sweep", "git_sha"]
-    writer.writerow([*sides, "seeds", "mean", "low", "high", "best", *difference, "diverged", "failed", *about])
+    places = published.places if published else {}
+    theirs = [*map(title, places), "published_in"] if published else []
+    writer.writerow(
+        [*sides, "seeds", "mean", "low", "high", "best", *difference, "diverged", "failed", *about, *theirs]
+    )
     known = [comparison.value, comparison.unit, comparison.interval, LEVEL, source.sweep, " ".join(source.git_sha)]
     for place in product(comparison.rows.values, comparison.columns.values):
         entry = comparison.entries.get(place)
         if entry:
             told = [entry.n, *_bounds(entry.mean), entry.best, *_bounds(entry.difference)]
-            writer.writerow([*place[: len(sides)], *told, entry.diverged, entry.failed, *known])
+            beside = [*(found.get(place, "") for found in places.values()), published.source] if published else []
+            writer.writerow([*place[: len(sides)], *told, entry.diverged, entry.failed, *known, *beside])
     return out.getvalue()
 
 

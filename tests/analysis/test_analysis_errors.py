@@ -5,12 +5,37 @@ from pathlib import Path
 
 import example_results as example
 import pytest
+import yaml
 
 from analysis.__main__ import app
 from tsd.errors import UserError
 
 PHASE = "phase {plane} --x student_width --y second --value test_mse -o f.png"
 TABLE = "table {few} --rows method --columns samples_per_class --value test_accuracy"
+RIGHT = {
+    "source": "Somebody 2020, Table 2", "metric": "test_accuracy", "unit": "fraction", "rows": "method",
+    "columns": {"samples_per_class": [10]}, "values": {"kd": [0.5]},
+}  # fmt: skip
+MINUS = "phase {few} --x samples_per_class --y method --value test_accuracy -o f.png --minus "
+
+PUBLISHED = {
+    "right": {},
+    "metric": {"metric": "tset_accuracy"},
+    "rows": {"rows": "metod"},
+    "columns": {"columns": {"sampels_per_class": [10]}},
+    "none": {"columns": {}},
+    "row": {"values": {"nonne": [0.5]}},
+    "elsewhere": {"columns": {"samples_per_class": [3]}},
+    "key": {"vaules": {}},
+    "text": {"source": 3},
+    "empty": {"values": {}},
+    "list": {"columns": {"samples_per_class": 10}},
+    "width": {"values": {"kd": [0.5, 0.6]}},
+    "word": {"values": {"kd": ["high"]}},
+    "infinity": {"values": {"kd": [float("inf")]}},
+    "unit": {"unit": "nats"},
+}  # fmt: skip
+"""What is wrong in each of the files of published values."""
 
 MISTAKES = {
     "folder that is not there": "table nowhere --rows method --value test_accuracy",
@@ -41,6 +66,19 @@ MISTAKES = {
     "where: reads a file": TABLE + " --where nll>(select(1)from'/etc/passwd')",
     "where: nothing left": TABLE + " --where nll>99",
     "unknown reference": TABLE + " --reference nnone",
+    "published: no such file": TABLE + " --published nowhere.yaml",
+    "published: no YAML": TABLE + " --published half.yaml",
+    "published: runs code": TABLE + " --published code.yaml",
+    "published: a list": TABLE + " --published bare.yaml",
+    **{f"published: wrong {name}": f"{TABLE} --published {name}.yaml" for name in PUBLISHED if name != "right"},
+    "minus: no such column": MINUS + "methd='none'",
+    "minus: not true or false": MINUS + "nll",
+    "minus: no reference": MINUS + "method='nnone'",
+    "minus: nothing but references": MINUS + "nll<99",
+    "minus: no pair": MINUS + "method='none' --where (method='none')=(seed_init=0)",
+    "minus: of words": "phase {plane} --x student_width --y second --value panel -o f.png --minus lr>0",
+    "minus: of a logarithm": MINUS + "method='none' --log-value",
+    "minus: of a theory": MINUS + "method='none' --theory nll --threshold 0",
     "unknown suffix": PHASE.replace("f.png", "f.jpg"),
     "unknown suffix of a table": TABLE + " -o t.xlsx",
     "file in the way": PHASE.replace("f.png", "taken/f.png"),
@@ -67,6 +105,11 @@ def place(tmp_path: Path, monkeypatch, plane: Path, spectral: Path, few_samples:
     (results / "new" / "trials").mkdir(parents=True)
     cut = example.write(results / "cut", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
     (cut / "sweep.json").write_text('{"study": "made')
+    for name, wrong in PUBLISHED.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump(RIGHT | wrong))
+    Path("half.yaml").write_text("values: {kd: [0.5")
+    Path("code.yaml").write_text("source: !!python/object/apply:os.getcwd []")
+    Path("bare.yaml").write_text("[0.5]")
     Path("taken").write_text("a file")
     for name in ("elsewhere", "folder.png"):
         Path(name).mkdir()
@@ -82,6 +125,11 @@ def test_a_mistake_is_told_and_nothing_is_written(mistake, place, snapshot):
     assert told.value.exit_code == 2
     assert str(told.value).replace(f"{Path.cwd()}/", "") == snapshot
     assert sorted(Path().rglob("*")) == before
+
+
+def test_the_file_that_all_wrong_ones_were_made_of_is_right(place, capsys):
+    app([*TABLE.format(**place).split(" "), "--published", "right.yaml"], result_action="return_value")
+    assert "| kd, published | 0.5 |" in capsys.readouterr().out
 
 
 def test_a_part_that_is_cut_short_is_told_and_not_read(tmp_path: Path):
