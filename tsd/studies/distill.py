@@ -33,7 +33,7 @@ __all__ = ["start"]
 if TYPE_CHECKING:
     from tsd.studies._base import Curve, Fitted
 
-VERSION = 1
+VERSION = 2
 TRACED = 1_000
 """Samples on which a curve is recorded: the first ones of the test and of the training set."""
 
