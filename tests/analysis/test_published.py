@@ -100,12 +100,12 @@ def test_percent_and_other_units_do_not_mix(few_samples: Path, file: Path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_a_shipped_file_reads_m_in_both_ways(path: Path):
     known = Published.read(path)
-    each, total = known.readings["M of each class"], known.readings["M in total"]
+    each, total = known.readings["M per class"], known.readings["M in total"]
     assert [m / 10 for m in each] == list(total), "ten classes"
     assert list(known.values) == ["wasserstein", "ab", "fitnet", "kd"]
     beside = known.beside(["kd"], [50], "%").places
     assert {reading: found["kd", 50] for reading, found in beside.items()} == {
-        "M of each class": known.values["kd"][0], "M in total": known.values["kd"][2]
+        "M per class": known.values["kd"][0], "M in total": known.values["kd"][2]
     }  # fmt: skip
     assert all(Decimal(25) < v < Decimal(95) for line in known.values.values() for v in line)
 
