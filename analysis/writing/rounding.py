@@ -93,12 +93,12 @@ class Rounding:
     @classmethod
     def of(cls, intervals: Sequence[Interval]) -> Rounding:
         """The rounding that suits all of `intervals`."""
-        means = [abs(i.mean) for i in intervals if i.mean != 0]
+        sizes = [size for i in intervals if (size := max(abs(i.mean), i.half)) > 0]
         halves = [i.half for i in intervals if i.half > 0]
-        if not means or max(means) > 1000 * min(means) or max(means) >= 1e6 or max(means) < 1e-4:
-            return cls(None if means else 0)
+        if not sizes or max(sizes) > 1000 * min(sizes) or max(sizes) >= 1e6 or max(sizes) < 1e-4:
+            return cls(None if sizes else 0)
         if not halves:
-            return cls(max(0, 3 - _power(max(means))))
+            return cls(max(0, 3 - _power(max(sizes))))
         usual, least = 1 - _power(float(np.median(halves))), -_power(min(halves))
         return cls(min(8, max(0, usual, min(least, usual + 2))))
 
@@ -107,7 +107,8 @@ class Rounding:
         mean, low, high = interval.mean, interval.low, interval.high
         if self.decimals is not None:
             return _bounded(mean, low, high, self.decimals, signed)
-        power = _power(mean) if mean else 0
+        size = max(abs(mean), interval.half)
+        power = _power(size) if size else 0
         half = (high - low) / 2 / 10.0**power
         decimals = min(4, max(1, 1 - _power(half))) if half > 0 else 2
         text = _bounded(mean / 10.0**power, low / 10.0**power, high / 10.0**power, decimals, signed)

@@ -238,3 +238,10 @@ def test_inter_quartile_means_are_told_as_such(few_samples: Path):
     assert told(found, {}).interval.startswith("Inter-quartile mean over seeds")
     values = load(few_samples, where="method = 'kd' and samples_per_class = 50")["test_accuracy"]
     assert found.entries["kd", 50].mean.mean == pytest.approx(sorted(values)[1] / 2 + sorted(values)[2] / 2)
+
+
+def test_a_mean_of_nothing_takes_its_digits_from_its_interval():
+    """A paired difference that cancels to the last bit is zero within its interval, not a large power of ten."""
+    nearly = Interval(4.4e-17, -0.0086, 0.0086)
+    alone, beside = Rounding.of([nearly]), Rounding.of([nearly, Interval(0.031, 0.020, 0.042)])
+    assert alone.text(nearly, signed=True) == beside.text(nearly, signed=True) == "+0.0000 ± 0.0086"
