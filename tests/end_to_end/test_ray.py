@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -137,3 +138,36 @@ def test_an_address_where_nothing_listens_is_told_at_once(tsd):
     assert refused.returncode == 3 and "127.0.0.1:9" in refused.stderr and "Traceback" not in refused.stderr
     assert time.monotonic() - started < 30
     assert not list((tsd.folder / "results").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("dies", "told"), [(1, []), (2, [(1, "gone")])])
+def test_what_tune_gives_up_is_tried_in_a_second_run_before_it_counts_as_lost(monkeypatch, dies, told):
+    from tsd.sweep import schedule
+
+    class Told:
+        """A tally that remembers what it is told."""
+
+        refused = ""
+
+        def __init__(self):
+            self.lost = []
+
+        def restarted(self, pack):
+            assert pack.index == 1
+
+        def dropped(self, pack, reason):
+            self.lost.append((pack.index, reason))
+
+    runs = []
+
+    def tuned(jobs, numbers, resources, listener):
+        runs.append(numbers)
+        if len(runs) <= dies:
+            listener.dead[1] = "gone"
+        return True
+
+    tally, wave = Told(), SimpleNamespace(packs=[SimpleNamespace(index=i) for i in range(3)])
+    monkeypatch.setattr(schedule, "_tuned", tuned)
+    assert schedule._fit(schedule.Jobs(None, wave), {}, tally)
+    assert runs == [[0, 1, 2], [1]]
+    assert tally.lost == told

@@ -93,6 +93,7 @@ class Listener(tune.Callback):
         self.packs = jobs.wave.packs if jobs.wave else []
         self.tally = tally
         self.ended = 0
+        self.dead: dict[int, str] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker takes a job."""
@@ -116,11 +117,10 @@ class Listener(tune.Callback):
             self.tally.restarted(self.packs[trial.config["job"]])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The last worker that tried has died."""
+        """Tune gives the job up."""
         self.ended += 1
         said = str(trial.get_error() or "").strip().splitlines()
-        if self.packs:
-            self.tally.dropped(self.packs[trial.config["job"]], said[-1] if said else "no reason given")
+        self.dead[trial.config["job"]] = said[-1] if said else "no reason given"
 
 
 class Refused(tune.Stopper):
@@ -177,29 +177,49 @@ class Cluster:
 
 
 def _fit(jobs: Jobs, resources: dict[str, float], tally: Tally) -> bool:
-    """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once.
+    """Work all jobs. What Tune gave up gets a second Tuner run: with reused workers, a job that was being handed to a
+    worker as that died can be given up at once.
 
     Returns:
         Whether every job ended. Tune takes an interrupt for itself and comes back as if all were done.
     """
-    listener = Listener(jobs, tally)
+    first = Listener(jobs, tally)
+    whole = _tuned(jobs, list(range(len(jobs))), resources, first)
+    if not (whole and first.dead):
+        return _closed(first, whole)
+    for number in first.dead if first.packs else ():
+        tally.restarted(first.packs[number])
+    second = Listener(jobs, tally)
+    return _closed(second, _tuned(jobs, list(first.dead), resources, second))
+
+
+def _closed(listener: Listener, whole: bool) -> bool:
+    """Tell the tally of the packs that no worker could end."""
+    for number, reason in listener.dead.items() if listener.packs else ():
+        listener.tally.dropped(listener.packs[number], reason)
+    return whole
+
+
+def _tuned(jobs: Jobs, numbers: list[int], resources: dict[str, float], listener: Listener) -> bool:
+    """One Tuner run over the jobs `numbers`. The config of a Tune trial is a number; everything else lies in Ray's
+    object store once. Returns whether all of them ended and the store takes more."""
     trainable = tune.with_parameters(PackTrainable, jobs=jobs)
     with _scratch() as folder:
         tune.Tuner(
             tune.with_resources(trainable, resources),
-            param_space={"job": tune.grid_search(list(range(len(jobs))))},
+            param_space={"job": tune.grid_search(numbers)},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 name=f"tsd-{uuid.uuid4().hex[:8]}",
                 storage_path=str(folder),
                 verbose=0,
                 callbacks=[listener],
-                stop=Refused(tally),
+                stop=Refused(listener.tally),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-    return listener.ended == len(jobs) and not tally.refused
+    return listener.ended == len(numbers) and not listener.tally.refused
 
 
 def _connect(address: str | None) -> None:
