@@ -85,7 +85,8 @@ def test_networks_are_functions_of_the_weights_they_are_given():
     """Two sets of weights through one architecture: as two flows would, one by one and mapped over both."""
     model, *_ = wild(*SIZES[0])
     (_, a, orders_a), (_, b, orders_b) = wild(*SIZES[0], seed=1), wild(*SIZES[0], seed=2)
-    x = torch.randn(3, *SIZES[0][0])
+    a, b = ({name: value.double() for name, value in params.items()} for params in (a, b))
+    x = torch.randn(3, *SIZES[0][0], dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     alone = [model.forward(params, orders, x).output for params, orders in ((a, orders_a), (b, orders_b))]
     assert not alone[0].equal(alone[1])
     both = [{name: torch.stack([one[name], two[name]]) for name in one} for one, two in ((a, b), (orders_a, orders_b))]
