@@ -17,7 +17,7 @@ from tsd.errors import UserError
 from tsd.lazy import torch
 from tsd.methods import _teacher
 from tsd.methods._gan_networks import classes_of, codes, critic, generator
-from tsd.models._base import View
+from tsd.models._base import View, below
 from tsd.studies._base import Artefact, GradientStudy, Kept, Start
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Pair:
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> Bout:
         """The critic's answers to `x`."""
-        maker, state, judge = _below(GENERATOR, params), _below(GENERATOR, buffers), _below(CRITIC, params)
+        maker, state, judge = below(GENERATOR, params), below(GENERATOR, buffers), below(CRITIC, params)
 
         def make(codes: Tensor) -> Tensor:
             return self.generator.forward(maker, state, codes).output
@@ -125,10 +125,6 @@ def _start(method: Any, own: Streams, at_hand: Images) -> Start:
 
     train = {"x": at_hand.x_train, "y": at_hand.y_train}
     return Start(model, params, buffers, train, {}, alter=alter)
-
-
-def _below(prefix: str, tensors: Params) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 GAN = Artefact(

@@ -15,7 +15,7 @@ from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.lazy import torch
 from tsd.methods._teacher import PLAIN, TEACHER, TEACHER_FIELDS, augmented, images, taught
-from tsd.models._base import View
+from tsd.models._base import View, below
 from tsd.studies._base import Artefact, Fitted, GradientStudy, Kept, Start
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Retelling:
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
         """`x` are the network's inputs; the feature `told` is what it shows of them, the output is that told again."""
-        told = self.network.forward(_below(PARAM, buffers), _below(STATE, buffers), x).features[self.point]
+        told = self.network.forward(below(PARAM, buffers), below(STATE, buffers), x).features[self.point]
         return View(self.coder.forward(params, {}, told, train=train).output, {"told": told}, buffers)
 
 
@@ -156,7 +156,3 @@ PARAPHRASER = Artefact(
     make=_train_paraphraser,
     needs=(TEACHER,),
 )
-
-
-def _below(prefix: str, tensors: Params) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

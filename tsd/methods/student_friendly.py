@@ -22,7 +22,7 @@ from tsd.methods import kd
 from tsd.methods._base import Taxonomy, Traits
 from tsd.methods._features import regressor
 from tsd.methods._teacher import TEACHER_FIELDS, Tutor, network, network_of, train_network, traits
-from tsd.models._base import View
+from tsd.models._base import View, below
 from tsd.studies._base import Artefact, Kept
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class Branched:
         view = self.teacher.forward(main[0], main[1], x, train=train)
         features, after = dict(view.features), dict(view.buffers)
         for i, branch in enumerate(self.branches):
-            own, state = (_below(f"branch{i}.", group) for group in (params, buffers))
-            signal = branch.transform.forward(_below("transform.", own), {}, view.features[branch.end], train=train)
+            own, state = (below(f"branch{i}.", group) for group in (params, buffers))
+            signal = branch.transform.forward(below("transform.", own), {}, view.features[branch.end], train=train)
             rest = self.student.tail(own, state, signal.output, after=branch.stage, train=train)
             features[f"branch{i}"] = rest.output
             after |= {f"branch{i}.{name}": value for name, value in rest.buffers.items()}
@@ -161,10 +161,6 @@ class Branched:
 
 def _prefixed(draw: Draw, prefix: str, name: str) -> np.random.Generator:
     return draw(prefix + name)
-
-
-def _below(prefix: str, tensors: Params) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _train_friendly(trial: Any, streams: Streams, shelf: Shelf) -> Kept:

@@ -21,6 +21,11 @@ Draw = Callable[[str], "np.random.Generator"]
 """Purpose → generator: a family asks for one generator per parameter, by the parameter's name."""
 
 
+def below(prefix: str, tensors: Params) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 class Features(dict[str, "Tensor"]):
     """Activations by feature point. One that does not exist raises UserError, with those that do."""
 

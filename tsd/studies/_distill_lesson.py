@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tsd.lazy import torch
 from tsd.methods._base import Lesson
 from tsd.methods._teacher import augmented
-from tsd.models._base import View
+from tsd.models._base import View, below
 from tsd.studies._base import Alter
 from tsd.studies._classify import CHUNK
 from tsd.studies._distill_pupil import PupilView
@@ -85,13 +85,13 @@ def teach(  # noqa: PLR0917
     method: Distillation = trial.part("method")
 
     def ask_teacher(x: Tensor) -> View:
-        params, buffers = _below(TEACHER, batch), _below(STATE, batch)
+        params, buffers = below(TEACHER, batch), below(STATE, batch)
         return teacher.forward(params, buffers, x, train=method.batch_statistics)
 
     own: dict[str, Any] = {}
     if isinstance(student, PupilView):
         own = {"adapt": student.adapt, "ask_student": student.ask, "memory": student.memory}
-    view = View(batch[LOGITS], _below(FEATURE, batch), {}) if LOGITS in batch else ask_teacher(batch["x"])
+    view = View(batch[LOGITS], below(FEATURE, batch), {}) if LOGITS in batch else ask_teacher(batch["x"])
     lesson = Lesson(
         student,
         view,
@@ -99,8 +99,8 @@ def teach(  # noqa: PLR0917
         x=batch["x"],
         rows=batch.get("row"),
         progress=batch.get("progress", 0.0),
-        drawn=_below(DRAWN, batch),
-        frozen=functools.partial(product, products, _below(PRODUCT, batch)),
+        drawn=below(DRAWN, batch),
+        frozen=functools.partial(product, products, below(PRODUCT, batch)),
         ask_teacher=ask_teacher,
         networks=networks,
         **own,
@@ -110,8 +110,4 @@ def teach(  # noqa: PLR0917
 
 def product(models: Mapping[str, Model], weights: Params, name: str, x: Tensor) -> Tensor:
     """The output of the frozen network `name` whose weights are `<name>.<weight>`."""
-    return models[name].forward(_below(f"{name}.", weights), {}, x).output
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return models[name].forward(below(f"{name}.", weights), {}, x).output

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsd.models._base import View
+from tsd.models._base import View, below
 from tsd.studies._base import Fitted
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ class Pupil:
         after = {**buffers, **view.buffers}
 
         def adapt(name: str, activations: Tensor) -> Tensor:
-            prefix = f"{ADAPTER}{name}."
-            weights = {key.removeprefix(prefix): tensor for key, tensor in params.items() if key.startswith(prefix)}
-            return self.adapters[name].forward(weights, {}, activations, train=True).output
+            return self.adapters[name].forward(below(f"{ADAPTER}{name}.", params), {}, activations, train=True).output
 
         def ask(other: Tensor, *, train: bool = train) -> View:
             return self.student.forward(own, state, other, train=train)
