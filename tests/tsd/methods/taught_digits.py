@@ -1,9 +1,8 @@
 """A student and a teacher on digits or on images, and the stages of a method on them, one at a time."""
 
-from dataclasses import dataclass, field
-
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.data import _places, fashion_mnist
 from tsd.engine.fit import fit
@@ -24,21 +23,7 @@ SETTINGS = {
 }
 
 
-@dataclass
-class Shelf:
-    """Artefacts in memory, by what they depend on."""
-
-    kept: dict = field(default_factory=dict)
-
-    def get(self, artefact, trial, streams):
-        values = trial.values()
-        key = (artefact.name, *map(values.get, artefact.fields), *map(streams.seeds.get, artefact.streams))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 SEEDS = Streams(dict.fromkeys(STREAMS, 0))
 
 

@@ -1,10 +1,9 @@
 """Chains of assistants: what a hop is, what is shared, and that nothing is trained twice."""
 
-from dataclasses import dataclass, field
-
 import duckdb
 import numpy as np
 import pytest
+from shelves import MemoryShelf
 
 from tsd import data
 from tsd.engine.rng import STREAMS, Streams
@@ -19,22 +18,6 @@ from tsd.sweep import columns, grid, plan, spec
 SMALL = {"teacher_width": 12, "student_width": 4, "teacher_epochs": 2}
 
 
-@dataclass
-class Shelf:
-    """Artefacts in memory; `made` tells in which order they were trained."""
-
-    kept: dict = field(default_factory=dict)
-    made: list = field(default_factory=list)
-
-    def get(self, artefact, trial, streams):
-        values = trial.values()
-        key = (artefact.name, *(values.get(f) for f in artefact.fields), *(streams.seeds[s] for s in artefact.streams))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-            self.made.append((artefact.name, values.get("assistants")))
-        return self.kept[key]
-
-
 def trial(**changed):
     return distill.Trial.of(distill.EXAMPLE | SMALL | {"method": "assistant"} | changed)
 
@@ -44,24 +27,24 @@ def seeds():
 
 
 def test_without_assistants_it_is_hinton_distillation():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     chain, kd = (run_pack(distill, [trial(method=m)], [seeds()], shelf) for m in ("assistant", "kd"))
     assert chain == kd
     assert [name for name, _ in shelf.made] == ["teacher"]
 
 
 def test_a_chain_is_trained_from_the_teachers_side_and_chains_that_begin_alike_share_it():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     for chain in ("10>8>6", "10>8", "10", "10>7"):
         [outcome] = run_pack(distill, [trial(assistants=chain)], [seeds()], shelf)
         assert outcome.state == "done"
-    trained = [chain for name, chain in shelf.made if name == "assistant"]
+    trained = [asked.values()["assistants"] for name, asked in shelf.made if name == "assistant"]
     assert trained == ["10", "10>8", "10>8>6", "10>7"]
     assert sum(name == "teacher" for name, _ in shelf.made) == 1
 
 
 def test_a_student_is_taught_by_the_last_assistant():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     one = trial(assistants="10>6")
     start = distill.start(one, seeds(), shelf)
     arrays, facts = shelf.get(ASSISTANT, one, seeds())
@@ -77,7 +60,7 @@ def test_a_student_is_taught_by_the_last_assistant():
 
 
 def test_a_hop_tells_how_good_its_own_teacher_was():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     facts = [shelf.get(ASSISTANT, trial(assistants=chain), seeds())[1] for chain in ("10", "10>6")]
     assert facts[1]["taught_by"] == facts[0]["accuracy"]
     assert facts[0]["taught_by"] == shelf.get(distill.tutor(trial()).artefact, trial(), seeds())[1]["accuracy"]
@@ -85,7 +68,7 @@ def test_a_hop_tells_how_good_its_own_teacher_was():
 
 def test_an_assistant_learns_its_own_teachers_answers_where_labels_are_left_out():
     """With the soft term alone, the first assistant agrees with the teacher more often than with the labels' chance."""
-    shelf, one = Shelf(), trial(assistants="10", soft_weight=1.0, teacher_epochs=20)
+    shelf, one = MemoryShelf(), trial(assistants="10", soft_weight=1.0, teacher_epochs=20)
     arrays, _ = shelf.get(ASSISTANT, one, seeds())
     teacher, _ = shelf.get(distill.tutor(trial()).artefact, one, seeds())
     assert (arrays["logits.test"].argmax(1) == teacher["logits.test"].argmax(1)).mean() > 0.8

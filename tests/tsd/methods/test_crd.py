@@ -4,6 +4,7 @@ from math import log
 
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.fit import fit
 from tsd.engine.rng import STREAMS, Streams
@@ -58,19 +59,7 @@ def test_a_sample_is_compared_with_itself_and_with_every_other_one_equally_often
     ]
 
 
-class Shelf:
-    """Artefacts are made once."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        if artefact.name not in self.kept:
-            self.kept[artefact.name] = artefact.make(trial, streams, self)
-        return self.kept[artefact.name]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 SEEDS = Streams(dict.fromkeys(STREAMS, 0))
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from taught_digits import SEEDS, SHELF, Shelf, start, trial
+from shelves import MemoryShelf
+from taught_digits import SEEDS, SHELF, start, trial
 
 from tsd.engine.rng import Streams
 from tsd.errors import UserError
@@ -92,7 +93,7 @@ def test_what_the_paraphraser_tells_again_is_what_it_was_told():
 
 
 def test_one_paraphraser_serves_all_students_of_a_teacher():
-    shelf, one = Shelf(), trial("factor_transfer", **QUICK)
+    shelf, one = MemoryShelf(), trial("factor_transfer", **QUICK)
     other_seeds = Streams(SEEDS.seeds | {"data": 3, "init": 2, "noise": 1})
     for changed in ({"student_width": 2}, {"factor_weight": 3.0}, {"lr": 0.1, "samples_per_class": 9}):
         distill.start(one.but(**changed), other_seeds, shelf)

@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd import data
 from tsd.engine.fit import fit
@@ -90,20 +91,7 @@ def test_none_or_all_batches_are_generated_at_the_ends(p_fake, generated):
     assert len({code.sum().item() for code in asked}) == generated
 
 
-class Shelf:
-    """Artefacts are made once; `made` counts them."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        key = (artefact.name, *(trial.values().get(f) for f in artefact.fields))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +154,7 @@ def test_the_gan_of_vectors_finds_the_classes(mixture):
 
 
 def test_one_gan_serves_all_students_and_shares_of_generated_batches(mixture):
-    shelf = Shelf()
+    shelf = MemoryShelf()
     for changed in ({}, {"p_fake": 0.1}, {"student_width": 5, "samples_per_class": 9, "lr": 0.1}, {"teacher_width": 7}):
         distill.start(trial(mixture, **changed, gan_epochs=1), SEEDS, shelf)
     assert sum(key[0] == "gan" for key in shelf.kept) == 1

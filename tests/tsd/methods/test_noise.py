@@ -5,6 +5,7 @@ from statistics import mean
 import numpy as np
 import pytest
 import torch
+from shelves import MemoryShelf
 from torch.nn.functional import log_softmax, softmax
 
 from tsd.engine.fit import fit
@@ -44,20 +45,7 @@ def test_its_gradient_is_that_of_softened_answers_at_temperature_one():
     assert torch.allclose(slope, (softmax(STUDENT, 1) - softmax(TEACHER, 1)) / 2, atol=1e-12)
 
 
-class Shelf:
-    """Artefacts are made once."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        key = tuple(trial.values().get(f) for f in artefact.fields)
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 
 
 def seeds(i=0):

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from taught_digits import SEEDS, SHELF, Shelf, start, trial
+from shelves import MemoryShelf
+from taught_digits import SEEDS, SHELF, start, trial
 from torch.distributions import Normal
 
 from tsd.errors import UserError
@@ -103,7 +104,7 @@ def test_a_teacher_is_read_behind_its_margin_relu():
 
 
 def test_one_set_of_margins_serves_all_students_of_a_teacher():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     for changed in ({}, {"student_width": 2}, {"ofd_weight": 1.0, "lr": 0.1}):
         distill.start(trial("ofd", **changed), SEEDS, shelf)
     assert [key[0] for key in shelf.kept] == ["teacher", "margins"]

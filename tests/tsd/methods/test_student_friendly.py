@@ -1,10 +1,9 @@
 """Student-friendly teachers: the loss by hand, its limits, and what a student gains."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
 import torch
+from shelves import MemoryShelf
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from tsd.engine.rng import STREAMS, Streams
@@ -23,20 +22,6 @@ NETWORKS = {
     "student_width": 2,
     "student_depth": 3,
 }
-
-
-@dataclass
-class Shelf:
-    """Artefacts in memory."""
-
-    kept: dict = field(default_factory=dict)
-
-    def get(self, artefact, trial, streams):
-        values = trial.values()
-        key = (artefact.name, *(values.get(f) for f in artefact.fields), *(streams.seeds[s] for s in artefact.streams))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
 
 
 def trial(**changed):
@@ -81,22 +66,22 @@ def test_the_divergence_moves_the_teachers_answers_only_if_it_may(moves):
 
 
 def test_without_the_branches_terms_it_is_the_plain_teacher():
-    plain, _ = TEACHER.make(trial(), seeds(), Shelf())
-    friendly, _ = FRIENDLY.make(trial(branch_soft_weight=0.0, branch_label_weight=0.0), seeds(), Shelf())
+    plain, _ = TEACHER.make(trial(), seeds(), MemoryShelf())
+    friendly, _ = FRIENDLY.make(trial(branch_soft_weight=0.0, branch_label_weight=0.0), seeds(), MemoryShelf())
     assert plain.keys() == friendly.keys()
     assert all(np.array_equal(plain[name], friendly[name]) for name in plain)
 
 
 def test_no_branch_is_kept_with_the_teacher_and_the_terms_are_felt():
-    plain, own = TEACHER.make(trial(), seeds(), Shelf())
-    friendly, facts = FRIENDLY.make(trial(), seeds(), Shelf())
+    plain, own = TEACHER.make(trial(), seeds(), MemoryShelf())
+    friendly, facts = FRIENDLY.make(trial(), seeds(), MemoryShelf())
     assert plain.keys() == friendly.keys()
     assert facts["params"] == own["params"]
     assert not np.array_equal(plain["logits.test"], friendly["logits.test"])
 
 
 def test_the_plain_teacher_is_not_trained_where_the_friendly_one_teaches():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     [outcome] = run_pack(distill, [trial()], [seeds()], shelf)
     assert outcome.state == "done"
     assert {key[0] for key in shelf.kept} == {"student_friendly_teacher"}
@@ -121,7 +106,7 @@ def test_a_student_follows_a_friendly_teacher_more_closely():
     for method in ("kd", "student_friendly"):
         found = []
         for i in range(3):
-            shelf, one = Shelf(), trial(method=method, soft_weight=1.0, temperature=1.0, **common)
+            shelf, one = MemoryShelf(), trial(method=method, soft_weight=1.0, temperature=1.0, **common)
             [outcome] = run_pack(distill, [one], [seeds(i)], shelf)
             found.append(outcome.measured.metrics["divergence"])
         gaps.append(np.mean(found))

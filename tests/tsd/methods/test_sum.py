@@ -3,6 +3,7 @@
 import duckdb
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
@@ -14,19 +15,7 @@ from tsd.sweep import grid, spec
 NETWORKS = {"teacher": "cnn", "teacher_width": 4, "teacher_depth": 2, "student": "cnn", "student_width": 2}
 
 
-class Shelf:
-    """Artefacts in memory."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        if artefact.name not in self.kept:
-            self.kept[artefact.name] = artefact.make(trial, streams, self)
-        return self.kept[artefact.name]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 
 
 def outcome(method, **changed):

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.fit import fit
 from tsd.engine.rng import STREAMS, Streams
@@ -108,20 +109,7 @@ def test_a_student_that_equals_its_teacher_has_a_finite_gradient():
     assert loss.item() == pytest.approx(1e-6, rel=1e-3)
 
 
-class Shelf:
-    """Artefacts are made once."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        key = tuple(trial.values().get(f) for f in artefact.fields)
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 STREAMS_OF_ZERO = Streams(dict.fromkeys(STREAMS, 0))
 
 

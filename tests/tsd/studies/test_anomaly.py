@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shelves import MemoryShelf
 
 from tsd.data._surfaces import Counts, surfaces
 from tsd.engine.rng import STREAMS, Streams
@@ -31,19 +32,6 @@ MANIFOLD = {
 }
 
 
-class Shelf:
-    """Artefacts in memory, by what they depend on."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        key = (*(getattr(trial, f) for f in artefact.fields), *(streams.seeds[s] for s in artefact.streams))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
 def trial(**changed):
     return anomaly.Trial.of(anomaly.EXAMPLE | changed)
 
@@ -63,7 +51,7 @@ def named(outcome, name):
 @pytest.fixture(scope="module")
 def on_the_manifold():
     """Outcomes of three seeds by kind of student."""
-    shelf = Shelf()
+    shelf = MemoryShelf()
     kinds = {student: anomaly.Trial.of(MANIFOLD | {"student": student}) for student in ("asymmetric", "symmetric")}
     return {
         kind: [run(shelf, each, streams=Streams(dict.fromkeys(STREAMS, s)))[0] for s in range(3)]
@@ -94,13 +82,13 @@ def test_a_flow_learns_and_comes_near_the_entropy_of_the_manifold(on_the_manifol
 @pytest.mark.parametrize("texture", ["weave", "brushed"])
 def test_an_asymmetric_student_sees_defects_of_surfaces(texture):
     changed = {"texture": texture, "map_size": 8, "train_samples": 64, "flow_epochs": 10, "epochs": 10, "lr": 4e-3}
-    (outcome,) = run(Shelf(), anomaly.Trial.of(changed | {"flow_lr": 4e-3, "curve_points": 0}))
+    (outcome,) = run(MemoryShelf(), anomaly.Trial.of(changed | {"flow_lr": 4e-3, "curve_points": 0}))
     assert outcome.measured.metrics["auroc_image"] >= 0.9
     assert outcome.measured.metrics["auroc_pixel"] >= 0.8
 
 
 def test_what_is_reported_is_the_last_step():
-    (outcome,) = run(Shelf(), trial(curve_points=5))
+    (outcome,) = run(MemoryShelf(), trial(curve_points=5))
     for part in ("good", "defective"):
         traced = named(outcome, f"traced_distance_{part}")
         assert traced.values[-1] == outcome.measured.metrics[f"distance_{part}"]
@@ -109,14 +97,14 @@ def test_what_is_reported_is_the_last_step():
 
 @pytest.mark.parametrize("score", ["max", "mean"])
 def test_the_image_score_is_the_one_asked_for(score):
-    (outcome,) = run(Shelf(), trial(score=score, test_good=30, test_defective=30, defect_strength=0.3))
+    (outcome,) = run(MemoryShelf(), trial(score=score, test_good=30, test_defective=30, defect_strength=0.3))
     metrics = outcome.measured.metrics
     assert metrics["auroc_max"] != metrics["auroc_mean"]
     assert metrics["auroc_image"] == metrics[f"auroc_{score}"]
 
 
 def test_one_flow_serves_every_student_of_its_data_and_seed():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     for changed in ({}, {"student": "symmetric"}, {"lr": 1e-4}, {"student_width": 6}, {"defect_strength": 0.1}):
         run(shelf, trial(**changed))
     run(shelf, trial(), streams=seeds(init=1, data=1, noise=1))
@@ -135,18 +123,18 @@ def test_every_field_that_the_flow_reads_is_a_field_of_the_artefact():
     changed |= {"optimizer": "sgd", "momentum": 0.5, "schedule": "linear", "curve_points": 7, "way": "vmap"}
     changed |= {"test_good": 5, "test_defective": 4}
     assert set(changed) == others
-    (a, facts), (b, other) = (train_flow(each, seeds(), Shelf()) for each in (trial(), trial(**changed)))
+    (a, facts), (b, other) = (train_flow(each, seeds(), MemoryShelf()) for each in (trial(), trial(**changed)))
     assert facts == other and all((a[name] == b[name]).all() for name in a)
 
 
 def test_a_symmetric_student_is_a_flow_of_the_teachers_size():
-    (outcome,) = run(Shelf(), trial(student="symmetric"))
+    (outcome,) = run(MemoryShelf(), trial(student="symmetric"))
     assert outcome.measured.metrics["student_params"] == outcome.measured.metrics["teacher_params"]
 
 
 @pytest.mark.parametrize("student", ["asymmetric", "symmetric"])
 def test_students_that_are_mapped_side_by_side_learn_the_same(student):
-    shelf = Shelf()
+    shelf = MemoryShelf()
     rates = [trial(student=student, lr=lr, way=way) for way in ("loop", "vmap") for lr in (1e-3, 4e-3)]
     looped, mapped = run(shelf, *rates[:2]), run(shelf, *rates[2:])
     assert [o.way for o in (*looped, *mapped)] == ["loop", "loop", "vmap", "vmap"]
@@ -231,7 +219,7 @@ def test_names_that_cannot_be_meant_are_told():
 
 def test_a_flow_that_diverges_says_what_to_lower():
     with pytest.raises(UserError, match=r"flow diverged with flow_lr 1e\+20"):
-        train_flow(trial(flow_lr=1e20), seeds(), Shelf())
+        train_flow(trial(flow_lr=1e20), seeds(), MemoryShelf())
 
 
 @pytest.fixture
@@ -256,12 +244,12 @@ def test_a_class_of_ones_own_photographs_runs_like_a_drawn_one(folder):
     mine = trial(dataset=str(folder))
     anomaly.CHECKS["dataset"](mine.dataset)
     anomaly.prepare(mine)
-    (outcome,) = run(Shelf(), mine)
+    (outcome,) = run(MemoryShelf(), mine)
     assert outcome.state == "done" and 0 <= outcome.measured.metrics["auroc_pixel"] <= 1
 
 
 def test_photographs_that_changed_under_a_stored_flow_are_noticed(folder):
-    mine, shelf = trial(dataset=str(folder)), Shelf()
+    mine, shelf = trial(dataset=str(folder)), MemoryShelf()
     run(shelf, mine)
     (folder / "train/good/0.png").unlink()
     _anomaly_data.samples.cache_clear()

@@ -3,11 +3,11 @@
 import functools
 import subprocess
 import sys
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd import data
 from tsd.data import _places, fashion_mnist
@@ -23,22 +23,9 @@ from tsd.studies._base import Fitted
 from tsd.studies._classify import predict
 
 
-@dataclass
-class Shelf:
-    """Artefacts in memory, by what they depend on; `made` counts them."""
-
-    kept: dict = field(default_factory=dict)
-
-    def get(self, artefact, trial, streams):
-        key = (*(trial.values().get(f) for f in artefact.fields), *(streams.seeds.get(s, 0) for s in artefact.streams))
-        if key not in self.kept:
-            self.kept[key] = artefact.make(trial, streams, self)
-        return self.kept[key]
-
-
 @pytest.fixture(scope="module")
 def shelf():
-    return Shelf()
+    return MemoryShelf()
 
 
 def trial(**changed):
@@ -184,7 +171,7 @@ def test_student_teacher_and_validation_see_what_they_should(shelf, monkeypatch)
         return fit(starts, *rest, **options)
 
     monkeypatch.setattr(engine_fit, "fit", spy)
-    start = distill.start(trial(validation_per_class=20), seeds(), Shelf())
+    start = distill.start(trial(validation_per_class=20), seeds(), MemoryShelf())
     rows = {name: {x.numpy().tobytes() for x in t} for name, t in seen.items()}
     rows |= {name: {x.numpy().tobytes() for x in start.held[name]["x"]} for name in ("train", "validation", "test")}
     assert start.train["y"].bincount().tolist() == [5] * 10
@@ -213,7 +200,7 @@ def test_methods_are_compared_in_pairs(shelf):
 
 
 def test_one_teacher_serves_all_students_methods_and_data_seeds():
-    shelf = Shelf()
+    shelf = MemoryShelf()
     for changed, streams in (
         ({"method": "none"}, seeds()),
         ({"method": "kd", "temperature": 2.0, "samples_per_class": 9}, seeds(data=3, init=2)),
@@ -274,7 +261,7 @@ def test_data_that_changed_under_its_name_is_noticed(tmp_path):
         x, y = rng.standard_normal((40, 6)), np.arange(40) % 2
         np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
 
-    settings, shelf = trial(dataset=str(tmp_path / "mine.npz")), Shelf()
+    settings, shelf = trial(dataset=str(tmp_path / "mine.npz")), MemoryShelf()
     save(0)
     distill.start(settings, seeds(), shelf)
     save(1)
@@ -293,7 +280,7 @@ def test_with_ten_fashion_images_a_class_a_teacher_is_worth_points():
     source = fashion_mnist.SOURCE
     if not (_places.holds(_places.home(), source.files) or _places.holds(_places.home(), source.archives)):
         pytest.skip(f"Fashion-MNIST is not in {_places.home()}; set TSD_DATA or fetch it once")
-    shelf, gain = Shelf(), []
+    shelf, gain = MemoryShelf(), []
     for seed in range(2):
         trials = (
             distill.Trial.of(

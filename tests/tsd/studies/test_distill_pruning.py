@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
@@ -14,19 +15,7 @@ from tsd.studies._spectral_pruning import node_scores, prune
 WIDTH = 12
 
 
-class Shelf:
-    """Artefacts in memory."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def get(self, artefact, trial, streams):
-        if artefact.name not in self.kept:
-            self.kept[artefact.name] = artefact.make(trial, streams, self)
-        return self.kept[artefact.name]
-
-
-SHELF = Shelf()
+SHELF = MemoryShelf()
 
 
 def trial(**changed):
