@@ -7,6 +7,7 @@ On a disk each line is there at once. An object store cannot append, so there li
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -33,23 +34,29 @@ class EventLog:
     def __init__(self, store: Store, run_id: str) -> None:
         self._files = store.files
         self._run = key(run_id)
+        self._lock = threading.Lock()
         self._waiting: list[bytes] = []
         self._pieces = 0
         self._since = time.monotonic()
 
     def add(self, kind: str, facts: Mapping[str, Any] | None = None) -> None:
-        """Note that something of this kind happened, with JSON-able facts about it. Raises StoreError."""
+        """Note that something of this kind happened, with facts about it; any thread may. Raises StoreError."""
         event = {"at": datetime.now(UTC).isoformat(timespec="microseconds"), "kind": kind} | dict(facts or {})
-        line = json.dumps(event, ensure_ascii=False).encode() + b"\n"
-        if self._files.appends:
-            self._files.append(f"events/{self._run}.jsonl", line)
-            return
-        self._waiting.append(line)
-        if len(self._waiting) >= PIECE_LINES or time.monotonic() - self._since > PIECE_S:
-            self.close()
+        line = json.dumps(event, ensure_ascii=False, default=str).encode() + b"\n"
+        with self._lock:
+            if self._files.appends:
+                self._files.append(f"events/{self._run}.jsonl", line)
+                return
+            self._waiting.append(line)
+            if len(self._waiting) >= PIECE_LINES or time.monotonic() - self._since > PIECE_S:
+                self._send()
 
     def close(self) -> None:
         """Send off what waits."""
+        with self._lock:
+            self._send()
+
+    def _send(self) -> None:
         if self._waiting:
             self._pieces += 1
             self._files.write(f"events/{self._run}-{self._pieces:04}.jsonl", b"".join(self._waiting))

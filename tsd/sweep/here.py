@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need
 from tsd.sweep.spec import Resources
-from tsd.sweep.watch import Tally
+from tsd.sweep.tally import Tally
 from tsd.sweep.work import Context, Worker
 
 

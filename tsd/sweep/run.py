@@ -6,6 +6,7 @@ difference again.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -20,7 +21,8 @@ from tsd.sweep.asked import Asked
 from tsd.sweep.conditions import quoted
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need
-from tsd.sweep.watch import Tally, Watch, number
+from tsd.sweep.tally import Tally, Task
+from tsd.sweep.watch import Watch, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
@@ -88,13 +90,14 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
             with suppress(StoreError):  # no result waits for the log; a store that refuses is told by the workers
                 events.add(kind, {"run": run_id} | facts)
 
-        tally = Tally(planned, note)
-        note("run_started", {"sweep": asked.sweep.name, "todo": planned.todo, "packs": planned.packs, "mode": mode})
+        tally = Tally(Task.of(asked.sweep.name, planned, runner.slots, runner.device), note)
+        stored = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "orphans")}
+        tally.begin(mode=mode, trials=asked.grid.total, stored=stored, pid=os.getpid(), **facts)
         with Watch(tally, console), suppress(KeyboardInterrupt):
             if _train(runner, planned.needs, context, tally):
-                tally.phase = "running"
+                tally.enter("running")
                 all(runner.run(wave, context, tally) for wave in pack.waves(asked.connection))
-        note("run_finished", {"states": dict(tally.states), "lost": tally.lost, "seconds": tally.elapsed})
+        tally.finish()
     return tally
 
 
@@ -124,7 +127,7 @@ def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally
     missing = [need for need in needs if not need.stored]
     for name, level in dict.fromkeys((need.name, need.level) for need in missing):
         wanted = [need for need in missing if (need.name, need.level) == (name, level)]
-        tally.phase = f"training {len(wanted)} × {name}"
+        tally.enter(f"training {len(wanted)} × {name}")
         if not runner.train(wanted, context, tally):
             return False
     return True

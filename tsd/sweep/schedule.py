@@ -21,7 +21,7 @@ from tsd.errors import ClusterError
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need
 from tsd.sweep.spec import Resources
-from tsd.sweep.watch import Tally
+from tsd.sweep.tally import Tally
 from tsd.sweep.work import Context, Report, Worker
 
 QUIET = {

@@ -1,29 +1,24 @@
-"""What is known of a run while it runs, and how it is shown: a live view on a terminal, a plain line now and then
-elsewhere."""
+"""How a run is shown while it runs: a live view on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from tsd.sweep.pack import Pack
-from tsd.sweep.plan import Plan, duration
-from tsd.sweep.work import Report
+from tsd.sweep.left import Left
+from tsd.sweep.plan import duration
+from tsd.sweep.tally import Tally
 
 PLAIN_EVERY_S = 30.0
-WIDTH = 60
-"""Columns of the bar; a narrower terminal has a narrower one."""
+"""Between two plain lines; and between two signs of life in the log of events."""
+BAR = (8, 40)
+"""Columns of the bar, at least and at most."""
+GAP = "   "
 
 
 def number(n: int) -> str:
@@ -31,147 +26,131 @@ def number(n: int) -> str:
     return f"{n:,}".replace(",", "\u202f")
 
 
-@dataclass
-class Tally:
-    """Counters of a run; the only thing in the driver that knows of progress. Its size does not depend on the sweep's.
+def time_left(left: Left | None) -> str:
+    """16 min left (14–21), in the unit of the middle one."""
+    if left is None:
+        return "time left unknown yet"
+    unit, name = (1.0, "s") if left.seconds < 90 else (60.0, "min") if left.seconds < 5400 else (3600.0, "h")
+    low, middle, high = (_amount(seconds / unit) for seconds in (left.low, left.seconds, left.high))
+    return f"{middle} {name} left" + ("" if low == high else f" ({low}–{high})")
 
-    Args:
-        plan: what was to be done.
-        note: hears of every event, by kind and facts.
-        clock: seconds from an arbitrary start.
-        lost: trials whose workers died once too often.
-        restarts: packs that another worker took over.
-        reason: what the last worker that died said.
-        refused: why the store can give or take nothing more; the run ends where this is set.
-    """
 
-    plan: Plan
-    note: Callable[[str, dict[str, Any]], None] = lambda kind, facts: None
-    clock: Callable[[], float] = time.monotonic
-    states: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    running: dict[int, Pack] = field(default_factory=dict)
-    lost: int = 0
-    restarts: int = 0
-    reason: str = ""
-    refused: str = ""
-    phase: str = "starting"
-    begun: float = 0.0
-    _work: dict[int, tuple[int, float]] = field(default_factory=dict)
+def _amount(value: float) -> str:
+    return f"{value:.1f}" if 0 < value < 9.95 else f"{value:.0f}"
 
-    def __post_init__(self) -> None:
-        self.begun = self.clock()
 
-    def started(self, pack: Pack) -> None:
-        """A worker has taken `pack`."""
-        self.running[pack.index] = pack
-        self.note("pack_started", {"pack": pack.index, "shape": pack.shape, "trials": pack.trials})
+def counts(tally: Tally) -> list[str]:
+    """What runs and waits, what came out that is not `done`, how fast it goes, and how many workers are busy."""
+    going = bool(tally.waiting or tally.running)
+    parts = [f"running {number(tally.at_work)}", f"waiting {number(tally.waiting)}"] if going else []
+    parts += [f"diverged {number(tally.states['diverged'])}"] if tally.states["diverged"] else []
+    if failed := tally.states["failed"]:
+        kinds = len(tally.errors)
+        parts.append(f"failed {number(failed)}" + (f" ({kinds} kinds)" if kinds > 1 else ""))
+    parts += [f"lost {number(tally.lost)}"] if tally.lost else []
+    per_minute = tally.rate * 60
+    parts.append(f"{number(round(per_minute)) if per_minute >= 10 else f'{per_minute:.1f}'} trials/min")
+    places = max(tally.task.slots, len(tally.running))
+    busy = f"{len(tally.running)}/{places} {'GPUs' if tally.task.device == 'cuda' else 'workers'}"
+    return [*parts, busy] if going else parts
 
-    def trained(self, report: Report) -> None:
-        """An artefact is there, or the store refused it."""
-        self.refused = self.refused or report.refused
 
-    def finished(self, pack: Pack, report: Report) -> None:
-        """`pack` is stored, or the store refused it."""
-        self.running.pop(pack.index, None)
-        self.note("pack_finished", {"pack": pack.index} | asdict(report))
-        if report.refused:
-            self.refused = self.refused or report.refused
-            return
-        self.states.update(report.states)
-        self.errors.update(report.errors)
-        trials, seconds = self._work.get(pack.shape, (0, 0.0))
-        self._work[pack.shape] = (trials + pack.trials, seconds + report.seconds)
+def troubles(tally: Tally) -> list[str]:
+    """What failed, most frequent first, with what those trials share; and what another worker took over."""
+    parts = [f"×{number(n)} {kind}{_shared(tally, kind)}" for kind, n in tally.errors.most_common(3)]
+    if tally.restarts:
+        packs = "1 pack" if tally.restarts == 1 else f"{number(tally.restarts)} packs"
+        parts.append(f"{packs} started again, the worker died")
+    if tally.lost:
+        parts.append(f"lost {number(tally.lost)} trials: {tally.reason}")
+    return parts
 
-    def restarted(self, pack: Pack) -> None:
-        """The worker of `pack` died and another one will take it."""
-        self.running.pop(pack.index, None)
-        self.restarts += 1
-        self.note("pack_restarted", {"pack": pack.index})
 
-    def dropped(self, pack: Pack, reason: str) -> None:
-        """The worker of `pack` died once too often; its trials are planned again by the next run."""
-        self.running.pop(pack.index, None)
-        self.note("pack_lost", {"pack": pack.index, "reason": reason})
-        self.lost += pack.trials
-        self.reason = reason
-
-    @property
-    def stored(self) -> int:
-        """Trials of this run that have their row."""
-        return self.states.total()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return self.clock() - self.begun
-
-    def remaining(self) -> float | None:
-        """Seconds left, from what a trial of each shape has taken so far; None before anything is known."""
-        worked = sum(seconds for _, seconds in self._work.values())
-        trials = sum(n for n, _ in self._work.values())
-        mean = worked / trials if trials else None
-        left = 0.0
-        for place, shape in enumerate(self.plan.shapes):
-            done, seconds = self._work.get(place, (0, 0.0))
-            each = seconds / done if done else shape.seconds_a_trial or mean
-            if each is None:
-                return None
-            left += each * (shape.trials - done)
-        return left / max(1, min(self.plan.limits.slots, self.plan.packs))
+def _shared(tally: Tally, kind: str) -> str:
+    """`  all at width = 8192`, where the shapes in which this error came up share a value that others do not have."""
+    shapes = tally.task.shapes
+    struck = {shape for error, shape in list(tally.failures) if error == kind}
+    spared = [shapes[i].values for i in list(tally.measured) if i not in struck]
+    first, *rest = [shapes[i].values for i in struck]
+    same = {key: value for key, value in first.items() if all(other.get(key) == value for other in rest)}
+    told = [f"{key} = {value}" for key, value in same.items() if spared and all(o.get(key) != value for o in spared)]
+    return f", all at {', '.join(told)}" if told else ""
 
 
 def headline(tally: Tally) -> str:
-    """One plain line: counts, rate, time left."""
-    waiting = tally.plan.todo - tally.stored - tally.lost - sum(p.trials for p in tally.running.values())
-    parts = [
-        f"{number(tally.stored)} / {number(tally.plan.todo)} trials",
-        f"running {sum(p.trials for p in tally.running.values())}",
-    ]
-    parts.append(f"waiting {number(waiting)}")
-    parts += [f"{state} {number(tally.states[state])}" for state in ("diverged", "failed") if tally.states[state]]
-    parts += [f"lost {number(tally.lost)}"] if tally.lost else []
-    parts += [f"packs started again {tally.restarts}"] if tally.restarts else []
-    rate = tally.stored / tally.elapsed * 60 if tally.elapsed > 0 else 0
-    parts.append(f"{rate:.0f} trials/min" if rate >= 10 else f"{rate:.1f} trials/min")
-    left = tally.remaining()
-    parts.append("time left unknown yet" if left is None else f"{duration(left)} left")
-    return "   ".join(parts)
+    """One plain line: how far, how long still, the counts, what failed."""
+    parts = [f"{number(tally.stored)} / {number(tally.task.todo)} trials", f"{duration(tally.elapsed)} elapsed"]
+    parts += [time_left(tally.remaining())] if tally.waiting or tally.running else []
+    return GAP.join([*parts, *counts(tally), *troubles(tally)])
+
+
+class Flow:
+    """Parts beside each other, on as many lines as the terminal is wide for; no part is torn that fits a line."""
+
+    def __init__(self, parts: Sequence[str | Text], style: str = "") -> None:
+        self.parts = [Text(part) if isinstance(part, str) else part for part in parts]
+        self.style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines(options.max_width):
+            line.stylize(self.style)
+            yield line
+
+    def _lines(self, width: int) -> Iterator[Text]:
+        line = Text()
+        for part in self.parts:
+            if line and line.cell_len + len(GAP) + part.cell_len > width:
+                yield line
+                line = Text()
+            line += Text(GAP) + part if line else part
+        yield line
+
+
+class Bar:
+    """How much is done, in characters, so that it is told without colours too."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        tally, done = self.tally, self.tally.stored / max(self.tally.task.todo, 1)
+        least, most = BAR
+        facts = [f"{number(tally.stored)} / {number(tally.task.todo)} trials", f"{duration(tally.elapsed)} elapsed"]
+        facts.append(time_left(tally.remaining()))
+        name = Text(tally.task.sweep, "bold")
+        room = options.max_width - sum(len(fact) + len(GAP) for fact in facts) - name.cell_len - len(GAP) - 6
+        width = min(max(room, least), most)
+        full = min(int(done * width), width)
+        bar = Text.assemble(("█" * full, "green"), ("░" * (width - full), "dim"), f" {int(done * 100)} %")
+        yield Flow([name, bar, *facts])
 
 
 def screen(tally: Tally) -> Group:
-    """The live view: what runs, a bar, the counts by state, what failed."""
-    done = tally.stored / max(tally.plan.todo, 1)
-    head = Text.assemble((tally.plan.sweep.name, "bold"), f"   {done:.0%}   {duration(tally.elapsed)} elapsed   ")
-    head.append(tally.phase, style="dim")
-    bar = Table.grid()  # a bar by itself does not end its line
-    bar.add_row(ProgressBar(total=max(tally.plan.todo, 1), completed=tally.stored, width=WIDTH))
-    lines: list[Text | Table] = [head, bar, Text(headline(tally))]
-    if tally.errors:
-        kinds = "   ".join(f"×{n} {kind}" for kind, n in tally.errors.most_common(3))
-        lines.append(Text(f"failed  {kinds}", style="red"))
+    """The live view: how far and how long still, the counts, what failed."""
+    at = [] if tally.running or tally.ended else [Text(tally.phase, "dim")]
+    lines: list[Bar | Flow] = [Bar(tally), Flow([*at, *counts(tally)])]
+    if trouble := troubles(tally):
+        lines.append(Flow(trouble, "red"))
     return Group(*lines)
 
 
 class Watch:
-    """Shows a tally for as long as the `with` block lasts."""
+    """Shows a tally for as long as the `with` block lasts, and lets its log know now and then that the run lives."""
 
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally = tally
         self.console = console
         self._live: Live | None = None
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._now_and_then, daemon=True)
 
     def __enter__(self) -> Watch:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=lambda: screen(self.tally), console=self.console, refresh_per_second=4, transient=True
             )
             self._live.start()
-        else:
-            self._thread = threading.Thread(target=self._lines, daemon=True)
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -180,11 +159,15 @@ class Watch:
         self._stop.set()
         if self._live:
             self._live.stop()
-        if self._thread:
-            self._thread.join()
-        self.console.print(f"{self.tally.plan.sweep.name}   {headline(self.tally)}", highlight=False, soft_wrap=True)
+        self._thread.join()
+        self._print(headline(self.tally))
 
-    def _lines(self) -> None:
+    def _now_and_then(self) -> None:
         while not self._stop.wait(PLAIN_EVERY_S):
-            line = f"{self.tally.plan.sweep.name}   {self.tally.phase}   {headline(self.tally)}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.tally.alive()
+            if self._live is None:
+                self._print(f"{self.tally.phase}{GAP}{headline(self.tally)}")
+
+    def _print(self, text: str) -> None:
+        line = f"{self.tally.task.sweep}{GAP}{text}"
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)

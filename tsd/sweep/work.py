@@ -12,7 +12,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
@@ -58,6 +58,7 @@ class Report:
         seconds: time of the pack.
         errors: failed trials by type of error.
         refused: why the store could not give or take what the pack needs; empty where all went well.
+        host: the machine that worked it.
     """
 
     pack_id: str
@@ -65,6 +66,7 @@ class Report:
     seconds: float
     errors: Mapping[str, int]
     refused: str = ""
+    host: str = field(default_factory=socket.gethostname)
 
 
 class Worker:
