@@ -172,9 +172,9 @@ class Store:
     def fields(self) -> dict[str, dict[str, str]]:
         """What columns and curves mean: name → {role: parameter | metric | record | curve, unit, doc}, and `step` for a
         curve. Damaged parts are passed over."""
-        from tsd.store import reading, schema
+        from tsd.store import parts, reading, schema
 
-        found = reading.scan(self.files, lambda file: file.schema_arrow)
+        found = reading.scan(self.files, lambda file: file.schema_arrow, parts.open_footer)
         return schema.fields_of(reading.unified(found.pieces))
 
     def bytes_a_trial(self) -> float | None:

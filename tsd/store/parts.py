@@ -131,6 +131,14 @@ def open_sealed(files: Files, name: str) -> pq.ParquetFile:
     return _opened(source, files, name)
 
 
+def open_verified(files: Files, name: str) -> pq.ParquetFile:
+    """A file, verified `PIECE` bytes at a time, of which only the footer is kept. Raises as `open_sealed` does."""
+    with _reading(files, name):
+        source = _source(files, name)
+        _compare(source, name)
+    return _opened(source, files, name)
+
+
 def open_footer(files: Files, name: str) -> pq.ParquetFile:
     """A file of which only the footer is read; the storage is trusted with the rest. Raises as `open_sealed` does."""
     with _reading(files, name):

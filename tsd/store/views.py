@@ -1,20 +1,24 @@
 """The parts as views of a DuckDB database, for questions about more rows than fit into memory.
 
-The views need no file access of DuckDB's own: it may be switched off, so that a query can reach nothing but the
-results.
+On a disk DuckDB reads the files itself, and of them only the columns and row groups that a question needs. A database
+that may open no file, an object store, and parts of unlike columns are read through pyarrow. Either way the views go on
+working once DuckDB's own file access is switched off, so that a query can reach nothing but the results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from tsd.store import parts, reading, schema
 from tsd.store.disk import Disk
-from tsd.store.files import Files
+from tsd.store.files import Entry, Files
 from tsd.store.parts import Part
 
 _PART = "tsd_part"
@@ -22,29 +26,59 @@ _BEST = (
     f"QUALIFY row_number() OVER (PARTITION BY trial_id ORDER BY list_position({list(schema.STATES)}, state), "
     f"started_at DESC, {_PART}) = 1"
 )
+_WILD = frozenset("*?[")
+"""Letters with which DuckDB reads a path as a pattern of many."""
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The files of one kind.
+
+    Args:
+        names: of the files.
+        columns: of the view.
+        alike: whether every file has these columns, in this order.
+    """
+
+    names: tuple[str, ...]
+    columns: pa.Schema
+    alike: bool = True
+
+    @classmethod
+    def of_trials(cls, pieces: Sequence[tuple[Part, pa.Schema]]) -> _Tables:
+        whole = reading.unified(pieces)
+        alike = all((own.names, own.types) == (whole.names, whole.types) for _, own in pieces)
+        return cls(tuple(part.trials.name for part, _ in pieces), whole, alike)
 
 
 def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> None:
     """Make the views `trials` and `curves`; see `Store.connect`."""
     pieces = reading.wholly(files, lambda: _pieces(files))
-    trials = [(part.trials.name, i) for i, (part, _) in enumerate(pieces)]
-    curves = [(part.curves.name, i) for i, (part, _) in enumerate(pieces) if part.curves]
-    connection.register("tsd_trial_parts", _dataset(files, trials, reading.unified(pieces)))
-    connection.register("tsd_curve_parts", _dataset(files, curves, schema.CURVES))
-    best, drawn = "", ""
-    if _twice(connection):
-        best = _BEST
-        drawn = f"SEMI JOIN (SELECT trial_id, {_PART} FROM tsd_trial_parts {_BEST}) USING (trial_id, {_PART})"
+    _attach(connection, "tsd_trial_parts", files, _Tables.of_trials(pieces))
+    curves = tuple(part.curves.name for part, _ in pieces if part.curves)
+    _attach(connection, "tsd_curve_parts", files, _Tables(curves, schema.CURVES))
+    twice = _choose(connection)
+    for view, source in (("trials", "tsd_trial_parts"), ("curves", "tsd_curve_parts")):
+        kept = {"trials": "FROM tsd_best", "curves": f"FROM {source} SEMI JOIN tsd_best USING (trial_id, {_PART})"}
+        best = f"ANTI JOIN tsd_best USING (trial_id) UNION ALL BY NAME {kept[view]}" if twice else ""
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE ({_PART}) FROM (FROM {source} {best})"
+        )
+
+
+def _choose(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Keep, of trials that have several rows, the best one in a table; False where there are none.
+
+    They are few, so that to look elsewhere for them costs later questions little, and choosing among all rows much.
+    """
+    ids = np.sort(connection.execute("SELECT hash(trial_id) AS id FROM tsd_trial_parts").fetchnumpy()["id"])
+    connection.register("tsd_twice", pa.table({"id": ids[1:][ids[1:] == ids[:-1]]}))
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW trials AS SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts {best};"
-        f"CREATE OR REPLACE TEMP VIEW curves AS SELECT * EXCLUDE ({_PART}) FROM tsd_curve_parts {drawn}"
+        "CREATE OR REPLACE TEMP TABLE tsd_best AS FROM tsd_trial_parts "
+        f"WHERE hash(trial_id) IN (SELECT id FROM tsd_twice) {_BEST}"
     )
-
-
-def _twice(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a trial has several rows. Choosing among them costs every later question a sort, so it is asked once."""
-    found = connection.execute("SELECT count(*) > count(DISTINCT hash(trial_id)) FROM tsd_trial_parts").fetchone()
-    return bool(found and found[0])
+    connection.unregister("tsd_twice")
+    return connection.execute("SELECT count(*) FROM tsd_best").fetchall() != [(0,)]
 
 
 def _pieces(files: Files) -> list[tuple[Part, pa.Schema]]:
@@ -52,21 +86,51 @@ def _pieces(files: Files) -> list[tuple[Part, pa.Schema]]:
 
     A disk is verified bit by bit; an object store is trusted, so that a query fetches the columns that it needs only.
     """
-    opener = parts.open_sealed if isinstance(files, Disk) else parts.open_footer
-    pieces = reading.sound(reading.scan(files, lambda file: file.schema_arrow, opener))
-    for part, _ in pieces:
-        if part.curves:
-            opener(files, part.curves.name)
-    return pieces
+    if isinstance(files, Disk):
+        return reading.sound(reading.scan(files, _schema, parts.open_verified, parts.verify))
+    return reading.sound(reading.scan(files, _schema, parts.open_footer, _footer))
 
 
-def _dataset(files: Files, names: Sequence[tuple[str, int]], columns: pa.Schema) -> ds.Dataset:
-    """The files as one table, with the number of the part as a further column."""
+def _schema(file: pa.parquet.ParquetFile) -> pa.Schema:
+    return file.schema_arrow
+
+
+def _footer(files: Files, entry: Entry) -> None:
+    parts.open_footer(files, entry.name)
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, view: str, files: Files, tables: _Tables) -> None:
+    """Make a view of the files as one table, with the stem of the part as a further column."""
+    paths = [files.where(name) for name in tables.names]
+    [(open_,)] = connection.execute("SELECT current_setting('enable_external_access')").fetchall()
+    named = isinstance(files, Disk) and not any(_WILD & set(path) for path in paths)
+    if paths and open_ and named and tables.alike:
+        source = _opened(connection, paths)
+    else:
+        connection.register(f"{view}_dataset", _dataset(files, tables))
+        source = f"FROM {view}_dataset"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {source}")
+
+
+def _opened(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> str:
+    """The question that reads files by DuckDB, which may from now on always open these."""
+    [(allowed,)] = connection.execute("SELECT current_setting('allowed_paths')").fetchall()
+    connection.execute(f"SET allowed_paths = {_texts([*allowed, *paths])}")
+    files = f"read_parquet({_texts(paths)}, hive_partitioning = false)"
+    return f"SELECT *, parse_filename(filename, true) AS {_PART} FROM {files}"
+
+
+def _texts(texts: Sequence[str]) -> str:
+    """A list of texts as SQL writes it."""
+    return "[{}]".format(", ".join("'{}'".format(text.replace("'", "''")) for text in dict.fromkeys(texts)))
+
+
+def _dataset(files: Files, tables: _Tables) -> ds.Dataset:
     system, base = files.arrow()
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     kind = ds.ParquetFileFormat(default_fragment_scan_options=options)
     fragments = [
-        kind.make_fragment(f"{base}/{name}", system, partition_expression=ds.field(_PART) == part)
-        for name, part in names
+        kind.make_fragment(f"{base}/{name}", system, partition_expression=ds.field(_PART) == PurePosixPath(name).stem)
+        for name in tables.names
     ]
-    return ds.FileSystemDataset(fragments, columns.append(pa.field(_PART, pa.int32())), kind, system)
+    return ds.FileSystemDataset(fragments, tables.columns.append(pa.field(_PART, pa.string())), kind, system)

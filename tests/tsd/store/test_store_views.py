@@ -5,23 +5,25 @@ import pyarrow as pa
 import pytest
 from store_cases import METRICS, PARAMETERS, curves, row, rows
 
-from tsd.store import schema
+from tsd.store import Store, schema
 from tsd.store.schema import ColumnInfo
 
 
-@pytest.fixture
-def connection():
-    """A database that may not open files itself."""
+@pytest.fixture(params=["may open files", "may open none"])
+def connection(request):
+    """A database that reads the files of a disk itself, or one that may not."""
     made = duckdb.connect()
-    made.execute("SET enable_external_access = false")
+    if request.param == "may open none":
+        made.execute("SET enable_external_access = false")
     return made
 
 
-def test_views_answer_as_the_tables_do(any_store, connection):
-    grown = schema.trial_schema(PARAMETERS | {"depth": ColumnInfo("int")}, METRICS)
+@pytest.mark.parametrize("more", [{}, {"depth": 3}], ids=["alike", "grown"])
+def test_views_answer_as_the_tables_do(any_store, connection, more):
+    grown = schema.trial_schema(PARAMETERS | {name: ColumnInfo("int") for name in more}, METRICS)
     any_store.write_part("one", rows("ab", "failed", at=5), None)
     any_store.write_part("two", rows("bc", at=1), curves("bc", 1.0))
-    any_store.write_part("three", pa.Table.from_pylist([row("c", at=2, depth=3)], schema=grown), curves("c", 2.0, 3))
+    any_store.write_part("three", pa.Table.from_pylist([row("c", at=2, **more)], schema=grown), curves("c", 2.0, 3))
     for _ in range(2):
         any_store.connect(connection)
         trials = connection.sql("FROM trials").to_arrow_table()
@@ -32,6 +34,25 @@ def test_views_answer_as_the_tables_do(any_store, connection):
         assert drawn.sort_by(order).to_pylist() == any_store.curves().sort_by(order).to_pylist()
         assert drawn.num_rows == 5
         any_store.compact()
+
+
+def test_a_database_that_is_closed_afterwards_reads_on_and_reads_nothing_else(tmp_path, connection):
+    for name in ("plain", "it's lr=3", "any[thing]*"):
+        made = Store(tmp_path / name)
+        made.prepare({"study": "s", "name": name, "axes": {}}, provenance={})
+        made.write_part("one", rows("ab"), curves("ab"))
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    for name in ("plain", "it's lr=3", "any[thing]*"):
+        Store(tmp_path / name).connect(connection)
+        columns = Store(tmp_path / name).trials().column_names
+        assert connection.sql("FROM trials").columns == columns, "a folder's name is no column"
+        assert connection.execute("SELECT count(*) FROM curves SEMI JOIN trials USING (trial_id)").fetchone()[0] > 0
+    made = Store(tmp_path / "plain")
+    made.connect(connection)
+    connection.execute("SET enable_external_access = false")
+    assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(2,)]
+    with pytest.raises(duckdb.PermissionException):
+        connection.execute(f"FROM read_csv('{tmp_path}/secret.csv')")
 
 
 def test_an_empty_store_has_empty_views(any_store, connection):
