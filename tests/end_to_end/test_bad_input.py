@@ -155,7 +155,8 @@ def test_an_unknown_mode_is_told_with_those_that_are(here):
 def test_another_run_at_work_is_told_and_one_that_ended_is_not(here, folder):
     assert "another run" not in here(TINY, "--where", "student_width = 3")[1]
     assert "another run" not in here(TINY, "--where", "seed_init = 0")[1]
-    EventLog(Store(folder / "results/tiny"), "elsewhere").add("run_started", {"run": "elsewhere"})
+    begun = {"sweep": "tiny", "todo": 24, "packs": 3, "slots": 1, "device": "cpu", "shapes": [], "host": "elsewhere"}
+    EventLog(Store(folder / "results/tiny"), "other").add("run_started", begun | {"run": "other"})
     code, told = here(TINY)
-    assert code == 0 and "another run of this sweep was at work" in told
+    assert code == 0 and "another run of this sweep is at work (other on elsewhere" in told
     assert len(rows(folder)) == 24

@@ -123,18 +123,23 @@ def status(
     as_json: Json = False,
 ) -> int:
     """How far a sweep is, also while it runs elsewhere. Exit code 0 once all trials are stored and none has failed."""
+    from tsd.sweep import runs
     from tsd.sweep.asked import Asked
     from tsd.sweep.watch import number
 
     with Asked.of(file, results, overrides, where) as asked:
         standing = asked.compare("cached")
+    found = runs.unfinished(asked.store.events())
+    going = [run for run in found if run.alive] or found[-1:]
     counts = {name: getattr(standing, name) for name in ("done", "diverged", "failed", "new", "orphans")}
     if as_json:
-        print(json.dumps({"name": asked.sweep.name, "trials": asked.grid.total} | counts))
+        told = {"name": asked.sweep.name, "trials": asked.grid.total, "runs": [run.as_dict() for run in going]}
+        print(json.dumps(told | counts))
     else:
         shown = " · ".join(f"{number(n)} {'waiting' if state == 'new' else state}" for state, n in counts.items() if n)
         total = number(asked.grid.total)
         print(f"{asked.sweep.name}   {total} trials: {shown or 'nothing stored'}   ({asked.store})")
+        print("".join(f"{runs.render(run)}\n" for run in going), end="")
     return 1 if standing.failed or standing.new else 0
 
 

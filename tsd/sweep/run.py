@@ -10,13 +10,12 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from rich.console import Console
 
 from tsd.store import EventLog, StoreError, provenance
-from tsd.sweep import columns, pack, plan
+from tsd.sweep import columns, pack, plan, runs
 from tsd.sweep.asked import Asked
 from tsd.sweep.conditions import quoted
 from tsd.sweep.pack import Wave
@@ -26,8 +25,6 @@ from tsd.sweep.watch import Watch, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
-STALE_S = 600.0
-"""A run that was not heard of for this long is taken for dead."""
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
 
@@ -102,13 +99,11 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
 
 
 def _beside(asked: Asked, console: Console) -> None:
-    """Tell of another run of this sweep that seems to be at work. Both will end with the same rows, each once."""
-    last: dict[str, dict[str, Any]] = {event["run"]: event for event in asked.store.events() if "run" in event}
-    heard = [datetime.fromisoformat(event["at"]) for event in last.values() if event["kind"] != "run_finished"]
-    ages = [age for at in heard if 0 <= (age := (datetime.now(UTC) - at).total_seconds()) < STALE_S]
-    if ages:
-        ago = plan.duration(min(ages))
-        console.print(f"warning: another run of this sweep was at work {ago} ago and may do the same packs.", **PLAIN)
+    """Tell of another run of this sweep that is at work. Both will end with the same rows, each once."""
+    for other in runs.unfinished(asked.store.events()):
+        if other.alive:
+            who = f"{other.name} on {other.host}, heard of {plan.duration(other.heard_s)} ago"
+            console.print(f"warning: another run of this sweep is at work ({who}) and may do the same packs.", **PLAIN)
 
 
 def _prepare(asked: Asked) -> None:

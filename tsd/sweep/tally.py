@@ -89,10 +89,13 @@ class Tally:
         running: packs at work, by number.
         lost: trials whose workers died once too often.
         restarts: packs that another worker took over.
-        trained: artefacts that had their turn.
+        measured: what the packs of each shape took, by its place.
+        artefacts: those that had their turn.
         reason: what the last worker that died said.
         refused: why the store can give or take nothing more; the run ends where this is set.
+        phase: what the run is at, in words.
         ended: whether the run has come to its end.
+        begun, first_pack: when the run and its first pack began, by the clock.
     """
 
     task: Task
@@ -263,7 +266,10 @@ class Tally:
 
 
 def replay(events: Iterable[Mapping[str, Any]]) -> Iterator[Tally]:
-    """The tally of one run, after each of its events in turn; always the same object, its clock at that event."""
+    """The tally of one run, after each of its events in turn; always the same object, its clock at that event.
+
+    Nothing where the log does not say what the run had before it.
+    """
     tally, now = None, 0.0
 
     def clock() -> float:
@@ -271,7 +277,7 @@ def replay(events: Iterable[Mapping[str, Any]]) -> Iterator[Tally]:
 
     for event in events:
         now = datetime.fromisoformat(event["at"]).timestamp()
-        if event["kind"] == "run_started":
+        if event["kind"] == "run_started" and "shapes" in event:
             tally = Tally(Task.read(event), clock=clock)
         elif tally is not None:
             tally.hear(event["kind"], event, now)
