@@ -39,6 +39,7 @@ class Workload:
         widths: nodes of every layer; a last one of 1 is a regression.
         shared: whether all networks see the same batches.
         samples: in each network's training set.
+        networks: how many there are.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Workload:
     activation: str = "tanh"
     bias: bool = False
     samples: int = 2_560
+    networks: int = 64
     dtype: str = "float32"
     device: str = "cpu"
 

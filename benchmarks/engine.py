@@ -26,9 +26,8 @@ from tsd.engine.rng import Streams
 
 PEAK = 1024
 SMALL, LARGE = Workload("H = 10", (100, 10, 1), 256), Workload("H = 50", (100, 50, 1), 256)
-MLP = Workload("MLP 784-256-256-10", (784, 256, 256, 10), 128, activation="relu", bias=True, samples=1_024)
-NETWORKS = 16
-WIDTHS, EACH = 50, (4, 16)
+MLP = Workload("MLP 784-256-256-10", (784, 256, 256, 10), 128, activation="relu", bias=True, samples=1_024, networks=16)
+WIDTHS, EACH = 50, (4, 16, 64)
 IMAGES, IMAGE_BATCH = 512, 64
 Run = Callable[[], object]
 
@@ -58,28 +57,28 @@ def dense(rounds: int, work: float) -> Table:
             each = replace(workload, shared=shared)
             rows += [_dense_row(each, rounds, work, gathered) for gathered in (False, True)]
     columns = ("networks", "data", "batches", "loop µs", "packed µs", "faster", "% of peak")
-    return Table(f"Model-steps, {NETWORKS} networks, plain SGD", columns, rows)
+    return Table(f"Model-steps, {SMALL.networks} networks ({MLP.networks} MLPs), plain SGD", columns, rows)
 
 
 def _dense_row(workload: Workload, rounds: int, work: float, gathered: bool) -> list[str]:
-    steps = max(1, round(work * (20 if workload.bias else 100)))
+    steps = max(1, round(work * (20 if workload.bias else 25)))
     times = interleaved(
         {
-            "loop": _run(modules(workload, NETWORKS, gathered=gathered), steps),
+            "loop": _run(modules(workload, workload.networks, gathered=gathered), steps),
             "packed": _runs(_stacks(workload, gathered), steps),
             "peak": _peak(),
         },
         rounds,
     )
     reached = [
-        100 * workload.flop * steps * NETWORKS / t / (2 * PEAK**3 / p)
+        100 * workload.flop * steps * workload.networks / t / (2 * PEAK**3 / p)
         for t, p in zip(times["packed"], times["peak"], strict=True)
     ]
     return [
         workload.name,
         "shared" if workload.shared else "own",
         "gathered too" if gathered else "at hand",
-        *(significant(1e6 * median(times[name]) / steps / NETWORKS, 3) for name in ("loop", "packed")),
+        *(significant(1e6 * median(times[name]) / steps / workload.networks, 3) for name in ("loop", "packed")),
         spread(ratios(times, "loop", "packed")),
         spread(reached),
     ]
@@ -87,8 +86,9 @@ def _dense_row(workload: Workload, rounds: int, work: float, gathered: bool) -> 
 
 def _stacks(workload: Workload, gathered: bool) -> list[Steps]:
     """All networks, in the stacks in which the engine trains them: one after another, each for all its steps."""
-    params, _ = workload.model().init(lambda name: Streams({}).generator("init", name))
-    parts = even_parts(NETWORKS, stack_size("dense", params, torch.device("cpu")))
+    model = workload.model()
+    params, _ = model.init(lambda name: Streams({}).generator("init", name))
+    parts = even_parts(workload.networks, stack_size("dense", model, params, workload.batch, torch.device("cpu")))
     return [packed(workload, len(part), gathered=gathered) for part in parts]
 
 
@@ -131,10 +131,10 @@ def mixed_widths(rounds: int, work: float) -> Table:
     rows = []
     for each in EACH:
         exact = [packed(Workload("", (100, width, 1), 256), each, gathered=False) for width in range(1, WIDTHS + 1)]
-        padded = [packed(LARGE, NETWORKS, gathered=False) for _ in range(ceil(WIDTHS * each / NETWORKS))]
+        padded = [packed(LARGE, LARGE.networks, gathered=False) for _ in range(ceil(WIDTHS * each / LARGE.networks))]
         steps = max(1, round(8 * work))
         times = interleaved({"exact": _runs(exact, steps), "padded": _runs(padded, steps)}, rounds)
-        share = ratios(times, "exact", "padded", len(padded) * NETWORKS / (WIDTHS * each))
+        share = ratios(times, "exact", "padded", len(padded) * LARGE.networks / (WIDTHS * each))
         rows.append([each, spread(share)])
     columns = ("networks of each width", "of pad-to-max time")
     return Table(f"Widths 1 … {WIDTHS}, a stack for every width, own batches at hand", columns, rows)
@@ -144,9 +144,9 @@ def precision(rounds: int, work: float) -> Table:
     """What float64 costs."""
     rows = []
     for workload in (SMALL, LARGE):
-        steps = max(1, round(60 * work))
+        steps = max(1, round(15 * work))
         kinds = {dtype: replace(workload, dtype=dtype) for dtype in ("float32", "float64")}
-        variants = {dtype: _run(packed(each, NETWORKS, gathered=False), steps) for dtype, each in kinds.items()}
+        variants = {dtype: _run(packed(each, each.networks, gathered=False), steps) for dtype, each in kinds.items()}
         rows.append([workload.name, spread(ratios(interleaved(variants, rounds), "float64", "float32"))])
     return Table("float64, own batches at hand", ("networks", "of float32 time"), rows)
 

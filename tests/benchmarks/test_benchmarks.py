@@ -103,7 +103,7 @@ def test_the_engine_table_has_every_row(capsys):
     assert engine.main(["--rounds", "1", "--work", "0.002", "--json"]) == 0
     dense, images, widths, precision = json.loads(capsys.readouterr().out)["tables"]
     assert len(dense["rows"]) == 12 and len(images["rows"]) == 8
-    assert len(widths["rows"]) == 2 and len(precision["rows"]) == 2
+    assert len(widths["rows"]) == 3 and len(precision["rows"]) == 2
 
 
 def test_the_gpu_benchmark_runs_on_any_device():

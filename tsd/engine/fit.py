@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from tsd.engine.record import Recorder, Trace
 from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack, placed
 from tsd.engine.step import Loss, choose
-from tsd.models._base import Params
+from tsd.models._base import DenseModel, Model, Params
 from tsd.studies._base import Curve, Fitted, Phase, Start
 
-CPU_STACK, CPU_STACK_BYTES = 16, 4_000_000
-"""Trials of a stack on a CPU: with more, the activations or the parameters leave the cache."""
+CPU_STACK, CPU_STACK_DENSE, CPU_STACK_BYTES = 16, 64, 4_000_000
+"""Trials of a stack on a CPU, and of one that is stepped the dense way, at most; bytes of its parameters, and of the
+signals of its batches, with more of which they leave the cache."""
 
 CHECK_EVERY = 100
 """Steps between two looks for diverged trials."""
@@ -76,7 +77,7 @@ def fit(
         return []
     phases = [Phase(1.0, loss)] if callable(loss) else loss
     place = torch.device(device)
-    way = choose(trials[0].way, starts[0].model, reads_features, place)
+    way = choose(trials[0].way, starts[0].model, reads_features, place, trials[0].precision)
     ready = placed(starts, place, getattr(torch, trials[0].dtype))
     objective = Objective(phases, penalties, group_penalties)
     fits: dict[int, Fit] = {}
@@ -101,19 +102,27 @@ def _stacks(
 ) -> list[list[int]]:
     """The trials of a pack by number, in stacks of those that make their updates alike."""
     model, params = starts[0].model, starts[0].params
-    size = stack_size(way, params, place) or len(starts)
+    batch = min(trials[0].batch_size, len(starts[0].train["x"]))
+    size = stack_size(way, model, params, batch, place) or len(starts)
     alike: dict[bool, list[int]] = {}
     for number, trial in enumerate(trials):
         alike.setdefault(folds(objective, model, params, trial, way), []).append(number)
     return [[group[i] for i in part] for group in alike.values() for part in even_parts(len(group), size)]
 
 
-def stack_size(way: str, params: Params, device: torch.device) -> int:
-    """Networks of these parameters in a stack at most; 0 where there is no bound."""
+def stack_size(way: str, model: Model, params: Params, batch: int, device: torch.device) -> int:
+    """Networks of these parameters in a stack at most, which learn from `batch` samples a step; 0 where there is no
+    bound."""
     if way == "loop":
         return 1
-    held = sum(tensor.nbytes for tensor in params.values())
-    return max(2, min(CPU_STACK, CPU_STACK_BYTES // max(1, held))) if device.type == "cpu" else 0
+    if device.type != "cpu":
+        return 0
+    held, most = sum(tensor.nbytes for tensor in params.values()), CPU_STACK
+    if way == "dense":
+        weights = [layer.weight for layer in cast(DenseModel, model).layers(params)]
+        signals = batch * sum(weight.shape[-1] * weight.element_size() for weight in weights)
+        held, most = max(held, signals), CPU_STACK_DENSE
+    return max(2, min(most, CPU_STACK_BYTES // max(1, held)))
 
 
 def _train(
@@ -128,7 +137,7 @@ def _train(
     """One stack, from its starts to its ends."""
     settings = trials[0]
     stack = Stack.of(starts)
-    batches = Batches.of(starts, seeds, settings.batch_size)
+    data, batches = "", Batches.of(starts, seeds, settings.batch_size)
     total = updates(settings, batches.per_epoch)
     recorder = Recorder(trace, trials, [start.held for start in starts], total)
     health = torch.zeros(len(trials), device=batches.device)
@@ -140,8 +149,11 @@ def _train(
             recorder.record(step, stack.member, alive)
             if step == total or not any(alive):
                 break
-        batch = batches.at(step)
         span = next(((low, high) for low, high in phases if low == step), None)
+        if span and phases[span].data != data:
+            data = phases[span].data
+            batches = Batches.of(starts, seeds, settings.batch_size, data)
+        batch = batches.at(step)
         if span:
             learn = learner(objective, phases[span], span, stack=stack, trials=trials, batch=batch, way=way)
         health.add_(learn(step, batch), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay

@@ -148,13 +148,19 @@ def test_plain_descent_is_that_of_torch():
         torch.testing.assert_close(plain[name], with_momentum[name], rtol=1e-5, atol=1e-6)
 
 
-def test_a_stack_is_smaller_where_networks_are_large():
-    sizes = [
-        stack_size("dense", {"weight": torch.empty(n, device="meta")}, torch.device("cpu")) for n in (1, 250_000, 10**8)
-    ]
-    assert sizes == [16, 4, 2]
-    assert stack_size("loop", {}, torch.device("cpu")) == 1
-    assert stack_size("vmap", {}, torch.device("cuda")) == 0
+def test_a_stack_is_smaller_where_networks_or_batches_are_large():
+    def size(way, width, batch, device="cpu"):
+        model = MLP((1, width, 1), bias=False)
+        params = {
+            f"layer{i}.weight": torch.empty(shape, device="meta") for i, shape in ((1, (width, 1)), (2, (1, width)))
+        }
+        return stack_size(way, model, params, batch, torch.device(device))
+
+    assert [size("dense", width, 1) for width in (1, 125_000, 10**8)] == [64, 4, 2]
+    assert [size("dense", 99, batch) for batch in (1, 250, 100_000)] == [64, 40, 2]
+    assert [size("vmap", width, 10**6) for width in (1, 125_000)] == [16, 4]
+    assert size("loop", 1, 1) == 1
+    assert size("vmap", 1, 1, "cuda") == 0
 
 
 def test_trials_that_share_their_data_get_what_they_get_with_copies():
