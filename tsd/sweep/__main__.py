@@ -104,7 +104,7 @@ def plan(
     with Asked.of(file, results, overrides, where) as asked:
         planned = asked.plan(pack.Limits.of(os.cpu_count() or 1, "cpu"), mode)
         command = asked.command("run", results=False)
-        reasons = [explained(planned, asked.connection, asked.store, number)] if explain and not as_json else []
+        reasons = [explained(planned, asked.connection, number)] if explain and not as_json else []
     if as_json:
         print(json.dumps(planned.as_dict(), indent=2))
     else:

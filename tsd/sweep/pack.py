@@ -1,14 +1,15 @@
 """Trials → packs: trials that agree in every static field run together, in packs of a sensible length.
 
 A pack is what Ray Tune schedules. Its size moves no number (a trial never sees its neighbours), so it is free to
-follow the machine: long enough to hide the hand-over, short enough that the last pack of a sweep is not waited for.
+follow the machine: long enough to hide the hand-over, short enough that the last pack of a sweep is not waited for,
+small enough for the memory. Where nobody has measured trials of a shape, its first packs are small; their rows count,
+and what they took cuts the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import duckdb
 import pyarrow as pa
@@ -16,36 +17,68 @@ import pyarrow as pa
 from tsd.sweep.conditions import quoted
 
 TARGET_S = 60.0
-"""Seconds that a pack should last where earlier rows tell how long a trial takes."""
+"""Seconds that a pack should last where earlier packs tell how long a trial takes."""
 MOST = 4_096
 """Trials a pack, however short they are."""
 PACKS_A_SLOT = 3
 """Packs for each place that runs one, at least, so that the end of a sweep is not one straggler."""
+ROOM = 0.8
+"""Of the memory that a pack may take, as earlier packs of its shape have measured it."""
+FIGURES = pa.schema(
+    [
+        ("trials", pa.int64()),
+        ("seconds", pa.float64()),
+        ("way", pa.string()),
+        ("members", pa.int64()),
+        ("peak_bytes", pa.int64()),
+        ("room_bytes", pa.int64()),
+        ("most", pa.int64()),
+    ]
+)
+"""What is known of an earlier pack, beside its static columns: see `tsd.sweep.measured`."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds a pack: `slots` packs run at a time; a pack is cut below `smallest` trials only where they last too
-    long, and holds at most `largest` before it is known how long they last."""
+    """What bounds a pack: `slots` packs run at a time, each on `share` of a GPU; a pack is cut below `smallest` trials
+    only where they last or hold too much, and holds at most `largest` before it is known how long they last."""
 
     slots: int
     smallest: int = 8
     largest: int = 64
+    share: float = 1.0
 
     @classmethod
-    def of(cls, slots: int, device: str) -> Limits:
+    def of(cls, slots: int, device: str, share: float = 1.0) -> Limits:
         """A GPU wants hundreds of trials at once, a core sixteen at a time."""
-        return cls(slots, 256, 4096) if device == "cuda" else cls(slots)
+        return cls(slots, 256, 4096, share) if device == "cuda" else cls(slots)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Trials that may share a pack: the static values by which they differ from the others, and how they are cut."""
+    """Trials that may share a pack, and how they are cut.
+
+    Args:
+        values: the static values by which they differ from the others.
+        size: trials of its largest pack.
+        probes: of its packs, those that run first and are small, because nobody has measured such trials yet.
+        fits: trials that memory holds at once, by what earlier packs have taken; None where none has told.
+        bytes_a_trial, room_bytes: what they have taken of the memory there was.
+        way: how stored trials of the shape were stepped.
+        resumes: the pack, cut earlier and not finished, that these trials are and stay.
+    """
 
     values: dict[str, object]
     trials: int
     packs: int
     seconds_a_trial: float | None
+    size: int = 0
+    probes: int = 0
+    fits: int | None = None
+    bytes_a_trial: float | None = None
+    room_bytes: int | None = None
+    way: str | None = None
+    resumes: str | None = None
 
 
 def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> list[str]:
@@ -56,68 +89,144 @@ def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence
         f"(min({quoted(c)}) IS DISTINCT FROM max({quoted(c)})) OR count({quoted(c)}) NOT IN (0, count(*))"
         for c in columns
     )
-    row = connection.execute(f"SELECT {tests} FROM {table}").fetchone() or ()
+    [row] = connection.execute(f"SELECT {tests} FROM {table}").fetchall()
     return [column for column, differs in zip(columns, row, strict=True) if differs]
 
 
-def cut(
-    connection: duckdb.DuckDBPyConnection, static: Sequence[str], limits: Limits, timing: pa.Table | None = None
+def cut(  # noqa: PLR0917
+    connection: duckdb.DuckDBPyConnection,
+    static: Sequence[str],
+    limits: Limits,
+    measured: pa.Table | None = None,
+    unfinished: Mapping[str, Sequence[str]] | None = None,
+    again: bool = False,
 ) -> list[Shape]:
-    """Cut the table `todo` into packs: the table `packed` says which row of it is in which, numbered longest first.
+    """Cut the table `todo` into packs: the table `packed` says which row of it is in which. They are numbered in the
+    order in which they run: probes, then the longest first.
 
     Args:
         static: the static columns of the trial table.
-        timing: earlier rows, with the static columns and `wall_s`; None where there are none.
+        measured: earlier packs, see `tsd.sweep.measured`; None where there are none.
+        unfinished: trial ids of packs that go on where they were left, by name; each stays the pack that it was.
+        again: whether shapes keep the places that they have from the cut before.
     Returns:
-        One shape per combination of static values, in the order in which their packs are numbered.
+        One shape per combination of static values, and one for each unfinished pack, in the order of their first packs.
     """
     keys = varying(connection, "todo", static)
-    _measure(connection, keys, timing)
-    total = connection.execute("SELECT coalesce(sum(trials), 0) FROM shapes").fetchone()
-    share = ceil((total[0] if total else 0) / (limits.slots * PACKS_A_SLOT))
-    size = "CASE WHEN seconds IS NULL THEN $untimed ELSE least(greatest(floor($target / seconds), 1), $timed) END"
+    _group(connection, keys, unfinished or {})
+    _measure(connection, keys, measured)
+    _size(connection, limits)
+    if not again:
+        connection.execute(
+            "CREATE OR REPLACE TABLE places AS "
+            "SELECT shape, row_number() OVER (ORDER BY first_pack) - 1 AS place FROM shapes"
+        )
+    _fill(connection, limits)
+    columns = "".join(f", {quoted(k)}" for k in keys)
+    rows = connection.execute(
+        f"SELECT trials, packs, seconds, size, probes, fits, bytes, room, way, resumes{columns} "
+        "FROM shapes JOIN places USING (shape) ORDER BY place"
+    ).fetchall()
+    return [Shape(dict(zip(keys, row[10:], strict=True)), *row[:10]) for row in rows]
+
+
+def _group(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], unfinished: Mapping[str, Sequence[str]]) -> None:
+    """The tables `shaped`, the shape of every row of `todo`, and `groups`, the shapes with their number of trials."""
+    pairs = [(trial, name) for name, trials in unfinished.items() for trial in trials]
+    resumed = pa.table(
+        [pa.array(list(column), pa.string()) for column in zip(*pairs, strict=True)] or [[], []],
+        schema=pa.schema([("trial_id", pa.string()), ("resumes", pa.string())]),
+    )
+    connection.register("resumed", resumed)
+    columns = ", ".join([*(f"t.{quoted(k)}" for k in keys), "r.resumes"])
     connection.execute(
-        "CREATE OR REPLACE TABLE shapes AS SELECT *, CAST(ceil(trials / packs) AS BIGINT) AS size, "
-        "CAST(sum(packs) OVER (ORDER BY place ROWS UNBOUNDED PRECEDING) - packs AS BIGINT) AS first_pack FROM ("
-        f"SELECT *, CAST(ceil(trials / least({size}, greatest($share, $smallest))) AS BIGINT) AS packs FROM shapes)",
+        f"CREATE OR REPLACE TEMP TABLE shaped AS SELECT t.rowid AS todo_row, {columns}, "
+        f"dense_rank() OVER (ORDER BY {columns}) - 1 AS shape FROM todo t LEFT JOIN resumed r USING (trial_id)"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE groups AS SELECT * EXCLUDE (todo_row), count(*) AS trials "
+        "FROM shaped GROUP BY ALL"
+    )
+
+
+def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], measured: pa.Table | None) -> None:
+    """The table `known`: of each shape, its seconds and bytes a trial, the bytes that there are, the most trials after
+    memory had run out, and the way they were stepped; NULL where nobody has told."""
+    connection.register("measured", FIGURES.empty_table() if measured is None else measured)
+    match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM g.{quoted(k)}" for k in keys) or "true"
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE known AS SELECT g.shape, any_value(m.way) AS way, "
+        "nullif(sum(m.seconds), 0) / sum(m.trials) AS seconds, max(m.peak_bytes) / max(m.members) AS bytes, "
+        "min(m.room_bytes) AS room, min(nullif(m.most, 0)) AS most "
+        f"FROM groups g LEFT JOIN measured m ON {'false' if measured is None else match} GROUP BY g.shape"
+    )
+
+
+def _size(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """The table `shapes`: how each is cut, and the numbers of its first probe and of its first pack after those."""
+    connection.execute(
+        """
+        CREATE OR REPLACE TABLE shapes AS
+        WITH bounded AS (
+            SELECT g.*, k.seconds, k.way, k.bytes, CAST($share_of_gpu * k.room AS BIGINT) AS room,
+                CAST(least(k.most, if(k.bytes > 0, greatest(floor($room * $share_of_gpu * k.room / k.bytes), 1), NULL))
+                    AS BIGINT) AS fits,
+                CASE WHEN k.seconds IS NULL THEN $untimed
+                     ELSE least(greatest(floor($target / k.seconds), 1), $timed) END AS timed,
+                greatest(ceil(sum(trials) OVER () / $packs), $smallest) AS share
+            FROM groups g JOIN known k USING (shape)
+        ), sized AS (
+            SELECT *,
+                CASE WHEN resumes IS NULL THEN least(timed, share, coalesce(fits, trials)) ELSE trials END AS size,
+                seconds IS NULL AND resumes IS NULL AND size > $smallest AND trials > size AS unknown
+            FROM bounded
+        ), probed AS (
+            SELECT *, CASE WHEN unknown THEN CAST(least(
+                greatest($slots // count(*) FILTER (unknown) OVER (), 1), trials // (2 * $smallest)
+            ) AS BIGINT) ELSE 0 END AS probes FROM sized
+        ), counted AS (
+            SELECT *, trials - probes * $smallest AS others, CAST(ceil(others / size) AS BIGINT) AS rest FROM probed
+        )
+        SELECT * EXCLUDE (size, unknown), probes + rest AS packs, CAST(ceil(others / rest) AS BIGINT) AS size,
+            CAST(sum(probes) OVER (ORDER BY shape) - probes AS BIGINT) AS first_probe,
+            CAST(sum(probes) OVER () + sum(rest) OVER (
+                ORDER BY resumes IS NULL, seconds * ceil(others / rest) DESC NULLS FIRST, others DESC, shape
+            ) - rest AS BIGINT) AS first_pack
+        FROM counted
+        """,
         {
             "untimed": limits.largest,
             "timed": MOST,
             "target": TARGET_S,
-            "share": share,
+            "packs": limits.slots * PACKS_A_SLOT,
             "smallest": limits.smallest,
+            "slots": limits.slots,
+            "room": ROOM,
+            "share_of_gpu": limits.share,
         },
     )
-    match = " AND ".join(f"t.{quoted(k)} IS NOT DISTINCT FROM s.{quoted(k)}" for k in keys) or "true"
-    connection.execute(
-        "CREATE OR REPLACE TABLE packed AS SELECT t.rowid AS todo_row, s.place AS shape, s.first_pack + CAST(floor("
-        "(row_number() OVER (PARTITION BY s.place ORDER BY t.rowid) - 1) / s.size) AS BIGINT) AS pack "
-        f"FROM todo t JOIN shapes s ON {match}"
-    )
-    return _shapes(connection, keys)
 
 
-def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], timing: pa.Table | None) -> None:
-    """The table `shapes`: one row per combination of `keys`, its number of trials and measured seconds a trial."""
-    columns = ", ".join(quoted(k) for k in keys)
-    listed = f"{columns}, " if keys else ""
-    grouped = f"GROUP BY {columns}" if keys else "HAVING count(*) > 0"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {listed}count(*) AS trials FROM todo {grouped}")
-    seconds = "CAST(NULL AS DOUBLE)"
-    if timing is not None and {*keys, "wall_s"} <= set(timing.column_names):
-        connection.register("timing", timing)
-        match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM g.{quoted(k)}" for k in keys) or "true"
-        seconds = f"(SELECT greatest(avg(m.wall_s), 1e-6) FROM timing m WHERE {match} AND m.wall_s IS NOT NULL)"
+def _fill(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """The table `packed`: for each row of `todo`, the place of its shape and its pack."""
     connection.execute(
-        f"CREATE OR REPLACE TABLE shapes AS SELECT *, row_number() OVER (ORDER BY seconds * trials DESC NULLS FIRST, "
-        f"{listed}trials) - 1 AS place FROM (SELECT g.*, {seconds} AS seconds FROM groups g)"
+        """
+        CREATE OR REPLACE TABLE packed AS
+        WITH numbered AS (
+            SELECT todo_row, shape, row_number() OVER (PARTITION BY shape ORDER BY todo_row) - 1 AS number FROM shaped
+        )
+        SELECT n.todo_row, p.place AS shape, CAST(CASE WHEN number < probes * $smallest
+            THEN first_probe + number // $smallest
+            ELSE first_pack + (number - probes * $smallest) // s.size END AS BIGINT) AS pack
+        FROM numbered n JOIN shapes s USING (shape) JOIN places p USING (shape)
+        """,
+        {"smallest": limits.smallest},
     )
 
 
-def _shapes(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> list[Shape]:
-    columns = "".join(f", {quoted(k)}" for k in keys)
-    rows = connection.execute(f"SELECT trials, packs, seconds{columns} FROM shapes ORDER BY place").fetchall()
-    return [Shape(dict(zip(keys, row[3:], strict=True)), row[0], row[1], row[2]) for row in rows]
+def drop(connection: duckdb.DuckDBPyConnection, packs: int) -> None:
+    """Take the trials of the first `packs` packs out of the table `todo`: they had their turn."""
+    connection.execute("DELETE FROM todo WHERE rowid IN (SELECT todo_row FROM packed WHERE pack < ?)", [packs])
 
 
 @dataclass(frozen=True)
@@ -142,20 +251,27 @@ class Wave:
         return self.table.slice(pack.start, pack.trials)
 
 
-def waves(connection: duckdb.DuckDBPyConnection, at_a_time: int = 2_000) -> Iterator[Wave]:
-    """The packs of the table `packed`, in waves of `at_a_time`."""
-    row = connection.execute("SELECT max(pack) FROM packed").fetchone()
-    last = -1 if row is None or row[0] is None else int(row[0])
-    for first in range(0, last + 1, at_a_time):
-        bounds = [first, first + at_a_time - 1]
-        packs = connection.execute(
-            "SELECT pack, any_value(shape), CAST(sum(count(*)) OVER (ORDER BY pack) - count(*) AS BIGINT), count(*) "
-            "FROM packed WHERE pack BETWEEN ? AND ? GROUP BY pack ORDER BY pack",
-            bounds,
+def waves(
+    connection: duckdb.DuckDBPyConnection, packs: range | None = None, *, offset: int = 0, at_a_time: int = 2_000
+) -> Iterator[Wave]:
+    """The packs of the table `packed`, in waves of `at_a_time`.
+
+    Args:
+        packs: those of these numbers; all for None.
+        offset: added to their numbers, so that packs of two cuts have different ones.
+    """
+    [(count,)] = connection.execute("SELECT coalesce(max(pack) + 1, 0) FROM packed").fetchall()
+    asked = packs or range(count)
+    for first in asked[::at_a_time]:
+        bounds = [first, min(first + at_a_time, asked.stop) - 1]
+        found = connection.execute(
+            "SELECT pack + ?, any_value(shape), CAST(sum(count(*)) OVER (ORDER BY pack) - count(*) AS BIGINT), "
+            "count(*) FROM packed WHERE pack BETWEEN ? AND ? GROUP BY pack ORDER BY pack",
+            [offset, *bounds],
         ).fetchall()
         table = connection.sql(
             "SELECT t.* FROM packed JOIN todo t ON t.rowid = todo_row WHERE pack BETWEEN ? AND ? "
             "ORDER BY pack, todo_row",
             params=bounds,
         ).to_arrow_table()
-        yield Wave(table, [Pack(*row) for row in packs])
+        yield Wave(table, [Pack(*row) for row in found])

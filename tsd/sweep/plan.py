@@ -8,7 +8,7 @@ Resume, extend and retry are this one set difference; only the meaning of "store
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
@@ -19,6 +19,7 @@ from tsd.studies._base import Artefact, artefacts
 from tsd.sweep import columns, pack, shelf
 from tsd.sweep.conditions import quoted
 from tsd.sweep.grid import Grid
+from tsd.sweep.measured import measured
 from tsd.sweep.spec import Sweep
 
 MODES = {
@@ -65,7 +66,8 @@ class Standing:
 class Plan(Standing):
     """The answer to "what would `run` do?".
 
-    `bytes_a_trial` and the shapes' seconds come from stored rows and are None where there are none.
+    `bytes_a_trial` of a stored row, `seconds_a_trial` over all of them and the shapes' seconds come from stored rows
+    and are None where there are none.
     """
 
     sweep: Sweep
@@ -76,6 +78,7 @@ class Plan(Standing):
     shapes: tuple[pack.Shape, ...]
     limits: pack.Limits
     bytes_a_trial: float | None
+    seconds_a_trial: float | None
 
     @property
     def packs(self) -> int:
@@ -83,13 +86,15 @@ class Plan(Standing):
         return sum(shape.packs for shape in self.shapes)
 
     @property
+    def probes(self) -> int:
+        """Number of packs that run before the others and are small, because trials of their shape were not measured."""
+        return sum(shape.probes for shape in self.shapes)
+
+    @property
     def seconds(self) -> float | None:
         """Work of all packs, one after another; None where no earlier row tells how long any trial takes."""
-        known = [(s.seconds_a_trial, s.trials) for s in self.shapes if s.seconds_a_trial is not None]
-        if not known:
-            return None
-        mean = sum(s * n for s, n in known) / sum(n for _, n in known)
-        return sum((s.seconds_a_trial or mean) * s.trials for s in self.shapes)
+        mean = self.seconds_a_trial
+        return None if mean is None else sum((s.seconds_a_trial or mean) * s.trials for s in self.shapes)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan for programs."""
@@ -142,9 +147,10 @@ def make(
 ) -> Plan:
     """Compare, and cut what is to be run: leaves the tables `todo` and `packed` in `connection`."""
     standing = compare(connection, store, mode)
-    measured = standing.done + standing.diverged + standing.failed + standing.orphans > 0
-    static = [name for name in columns.static(sweep.fields) if name in grid.columns]
-    shapes = pack.cut(connection, static, limits, timing(store, static) if measured else None)
+    stored = standing.done + standing.diverged + standing.failed + standing.orphans > 0
+    static = _static(sweep, grid)
+    told = measured(store, static) if stored else None
+    shapes = pack.cut(connection, static, limits, told)
     return Plan(
         **vars(standing),
         sweep=sweep,
@@ -154,19 +160,37 @@ def make(
         needs=tuple(needs(sweep, connection, store, static)),
         shapes=tuple(shapes),
         limits=limits,
-        bytes_a_trial=store.bytes_a_trial() if measured else None,
+        bytes_a_trial=store.bytes_a_trial() if stored else None,
+        seconds_a_trial=_mean(told) if told else None,
     )
+
+
+def recut(planned: Plan, connection: duckdb.DuckDBPyConnection, store: Store) -> Plan:
+    """The plan once its probes have run: the other trials are cut anew, by what the probes took."""
+    pack.drop(connection, planned.probes)
+    static = _static(planned.sweep, planned.grid)
+    shapes = pack.cut(connection, static, planned.limits, measured(store, static), again=True)
+    told = zip(planned.shapes, shapes, strict=True)
+    return replace(
+        planned,
+        shapes=tuple(replace(new, trials=old.trials, packs=old.probes + new.packs) for old, new in told),
+    )
+
+
+def _mean(told: pa.Table) -> float | None:
+    """Seconds a trial over all shapes; one that nobody has measured is taken to last as long."""
+    trials = sum(told["trials"].to_pylist())
+    return sum(told["seconds"].to_pylist()) / trials if trials else None
+
+
+def _static(sweep: Sweep, grid: Grid) -> list[str]:
+    return [name for name in columns.static(sweep.fields) if name in grid.columns]
 
 
 def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """Rows of `table`."""
     [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
     return int(rows)
-
-
-def timing(store: Store, static: Sequence[str]) -> pa.Table | None:
-    """Measured seconds of stored trials beside their static fields."""
-    return store.trials([*static, "wall_s"], skip_damaged=True)
 
 
 def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store, static: Sequence[str]) -> list[Need]:
@@ -261,12 +285,31 @@ def _against(plan: Plan, number: Callable[[int], str]) -> str:
 
 
 def _packed(plan: Plan, number: Callable[[int], str]) -> str:
-    largest = max(-(-shape.trials // shape.packs) for shape in plan.shapes)
-    text = f"packs into {number(plan.packs)} of at most {trials(largest, number)}"
-    if len(plan.shapes) > 1:
-        keys = " × ".join(plan.shapes[0].values)
-        text += f"; {number(len(plan.shapes))} shapes, because {keys} must agree in a pack"
+    largest = max(shape.size for shape in plan.shapes)
+    text = f"packs into {number(plan.packs)} of at most {trials(largest, number)}{_longest(plan)}"
+    kinds = len({tuple(shape.values.values()) for shape in plan.shapes})
+    if kinds > 1:
+        text += f"; {number(kinds)} shapes, because {' × '.join(plan.shapes[0].values)} must agree in a pack"
+    if plan.probes:
+        unknown = sum(shape.probes > 0 for shape in plan.shapes)
+        whose = "their shape" if unknown == 1 else f"{number(unknown)} shapes"
+        text += (
+            f"\nfirst {packs(plan.probes, number)} of {plan.limits.smallest}: what they take cuts the rest of {whose}"
+        )
     return text
+
+
+def _longest(plan: Plan) -> str:
+    """How long the longest pack lasts and how much memory the largest takes, as far as earlier packs tell."""
+    lengths = [shape.size * shape.seconds_a_trial for shape in plan.shapes if shape.seconds_a_trial is not None]
+    held = [(s.size * s.bytes_a_trial, s.room_bytes) for s in plan.shapes if s.bytes_a_trial and s.room_bytes]
+    parts = [f"≈ {duration(max(lengths))}"] if lengths else []
+    parts += [f"≈ {_gigabytes(max(held)[0])} of {_gigabytes(max(held)[1])} GB of memory"] if held else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2g}"
 
 
 def _trained(plan: Plan) -> list[str]:
@@ -300,6 +343,11 @@ def submit(plan: Plan, command: str) -> str:
 def trials(count: int, number: Callable[[int], str]) -> str:
     """1 trial, 2 trials."""
     return f"{number(count)} {'trial' if count == 1 else 'trials'}"
+
+
+def packs(count: int, number: Callable[[int], str]) -> str:
+    """1 pack, 2 packs."""
+    return f"{number(count)} {'pack' if count == 1 else 'packs'}"
 
 
 def duration(seconds: float) -> str:

@@ -47,8 +47,26 @@ def asked(file, tmp_path):
 )
 def test_the_reason_is_the_bound_that_binds(asked, slots, seconds, packs, expected):
     planned = asked.plan(pack.Limits(slots), "cached")
-    shape = replace(planned.shapes[0], seconds_a_trial=seconds, packs=packs)
+    shape = replace(planned.shapes[0], seconds_a_trial=seconds, packs=packs, probes=0)
     assert reason(planned, shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"probes": 2}, "at most 64 while no stored row tells how long a trial lasts; first 2 of 8, to measure it"),
+        ({"fits": 3}, "as many as memory holds at once, which once ran out"),
+        (
+            {"fits": 40, "bytes_a_trial": 2e8, "room_bytes": 10**10},
+            "as many as memory holds at once: 200 MB a trial of 10 GB",
+        ),
+        ({"fits": 65, "probes": 0}, "at most 64 while no stored row tells how long a trial lasts"),
+        ({"resumes": "p", "packs": 1}, "left unfinished by an earlier run, whose steps it keeps"),
+    ],
+)
+def test_memory_and_what_is_not_known_yet_are_reasons_too(asked, told, expected):
+    planned = asked.plan(pack.Limits(1), "cached")
+    assert reason(planned, replace(planned.shapes[0], **told)) == expected
 
 
 @pytest.mark.parametrize("slots", [1, 10, 100])
@@ -57,11 +75,12 @@ def test_the_sizes_that_are_explained_are_those_that_are_cut(asked, slots):
     bound = {"at most 64": 64, "so that each": max(-(-planned.todo // (3 * slots)), 8)}
     for shape in planned.shapes:
         told = next(size for words, size in bound.items() if reason(planned, shape).startswith(words))
-        assert shape.packs == -(-shape.trials // told)
+        assert shape.packs == shape.probes - (8 * shape.probes - shape.trials) // told
+        assert shape.size <= told
 
 
 def test_it_says_the_rule_and_a_line_a_shape(asked):
-    text = explain(asked.plan(pack.Limits(2), "cached"), asked.connection, asked.store, number)
+    text = explain(asked.plan(pack.Limits(2), "cached"), asked.connection, number)
     rule, *shapes = text.splitlines()
     assert rule.startswith("way auto: dense where")
     assert [line.split(":")[0] for line in shapes] == ["student_width 3", "student_width 6"]

@@ -34,10 +34,28 @@ def connect(trials):
     return connection
 
 
-def cut(trials, limits=None, timing=None):
+STATIC = ["width", "activation"]
+
+
+def cut(trials, limits=None, measured=None, unfinished=None):
     connection = connect(trials)
-    shapes = pack.cut(connection, ["width", "activation"], limits or pack.Limits(2), timing)
+    shapes = pack.cut(connection, STATIC, limits or pack.Limits(2), measured, unfinished)
     return shapes, list(pack.waves(connection, at_a_time=3))
+
+
+def told(width, seconds, trials=1, **memory):
+    """What one earlier pack took: `seconds` for all its `trials`."""
+    nothing = {"way": "dense", "members": trials, "peak_bytes": None, "room_bytes": None, "most": None}
+    return {"width": width, "activation": "relu", "trials": trials, "seconds": seconds} | nothing | memory
+
+
+def table(*packs):
+    static = [("width", pa.int64()), ("activation", pa.string())]
+    return pa.Table.from_pylist(list(packs), schema=pa.schema([*static, *pack.FIGURES]))
+
+
+def sizes(waves):
+    return [p.trials for wave in waves for p in wave.packs]
 
 
 @settings(max_examples=25, deadline=None)
@@ -57,23 +75,78 @@ def test_every_trial_is_in_one_pack_and_members_agree_in_static_fields(trials, s
 
 
 def test_packs_of_a_shape_are_even():
-    _, waves = cut([(10, "relu", 0.1)] * 65, pack.Limits(1, smallest=1, largest=64))
-    sizes = [p.trials for w in waves for p in w.packs]
-    assert max(sizes) - min(sizes) <= len(sizes) and max(sizes) < 64
+    _, waves = cut([(10, "relu", 0.1)] * 65, pack.Limits(1, smallest=1, largest=64), table(told(10, 1.0)))
+    assert sizes(waves) == [22, 22, 21]
 
 
 def test_there_is_work_for_every_slot():
     _, waves = cut([(10, "relu", 0.1)] * 120, pack.Limits(slots=4, smallest=1))
-    assert sum(len(w.packs) for w in waves) >= 4 * pack.PACKS_A_SLOT
+    assert len(sizes(waves)) >= 4 * pack.PACKS_A_SLOT
 
 
-def test_measured_time_sets_the_length_of_a_pack_and_the_order():
-    timing = pa.table({"width": [10, 20], "activation": ["relu", "relu"], "wall_s": [1.0, 30.0]})
+def test_measured_time_sets_the_length_of_a_pack():
     trials = [(10, "relu", 0.0)] * 200 + [(20, "relu", 0.0)] * 20
-    shapes, waves = cut(trials, pack.Limits(1, smallest=1, largest=64), timing)
-    assert [s.values["width"] for s in shapes] == [20, 10], "600 s of work before 200 s"
-    longest = max(p.trials * shapes[p.shape].seconds_a_trial for w in waves for p in w.packs)
-    assert longest <= pack.TARGET_S
+    shapes, waves = cut(trials, pack.Limits(1, smallest=1, largest=64), table(told(10, 1.0), told(20, 60.0, 2)))
+    lengths = [p.trials * shapes[p.shape].seconds_a_trial for w in waves for p in w.packs]
+    assert max(lengths) <= pack.TARGET_S
+    assert [s.packs for s in shapes if s.values["width"] == 10] == [4], "50 s each, not five of 40 s"
+
+
+def test_the_longest_packs_come_first():
+    trials = [(10, "relu", 0.0)] * 9 + [(20, "relu", 0.0)] * 9
+    shapes, waves = cut(trials, pack.Limits(1, smallest=1), table(told(10, 6.0), told(20, 20.0)))
+    lengths = [p.trials * shapes[p.shape].seconds_a_trial for w in waves for p in w.packs]
+    assert lengths == sorted(lengths, reverse=True) and len(set(lengths)) > 1
+
+
+def test_shapes_that_nobody_has_measured_are_probed_by_small_packs_that_run_first():
+    trials = [(10, "relu", 0.0)] * 200 + [(20, "relu", 0.0)] * 100 + [(None, "relu", 0.0)] * 5
+    shapes, waves = cut(trials, pack.Limits(2), table(told(20, 1.0)))
+    probes = {shape.values["width"]: shape.probes for shape in shapes}
+    assert probes == {10: 2, 20: 0, None: 0}, "a slot each for what is unknown; five trials are one pack anyway"
+    assert sizes(waves)[:2] == [8, 8] and sum(sizes(waves)) == 305
+
+
+def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places():
+    trials = [(width, "relu", 0.0) for width in (10, 20) for _ in range(100)]
+    connection = connect(trials)
+    before = pack.cut(connection, STATIC, pack.Limits(2))
+    probes = sum(shape.probes for shape in before)
+    first = [id for wave in pack.waves(connection, range(probes)) for id in wave.table["trial_id"].to_pylist()]
+    pack.drop(connection, probes)
+    after = pack.cut(connection, STATIC, pack.Limits(2), table(told(10, 100.0), told(20, 5.0)), again=True)
+    assert [shape.values for shape in after] == [shape.values for shape in before]
+    rest = list(pack.waves(connection, offset=probes))
+    assert [p.index for wave in rest for p in wave.packs] == list(range(probes, probes + sum(s.packs for s in after)))
+    assert {s.values["width"]: s.packs for s in after} == {10: 92, 20: 8}, "one at a time, and 12 at a time"
+    others = [id for wave in rest for id in wave.table["trial_id"].to_pylist()]
+    assert sorted(first + others) == [f"{i:032x}" for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("memory", "share", "fits"),
+    [
+        ({"peak_bytes": 1_000, "room_bytes": 4_000}, 1.0, 32),  # 0.8 · 4000 / (1000 / 10)
+        ({"peak_bytes": 1_000, "room_bytes": 4_000}, 0.25, 8),
+        ({"peak_bytes": 1_000, "room_bytes": 4_000, "most": 5}, 1.0, 5),
+        ({"most": 5}, 1.0, 5),
+        ({"peak_bytes": 1_000_000, "room_bytes": 4_000}, 1.0, 1),
+        ({"most": 0}, 1.0, None),
+    ],
+)
+def test_a_pack_fits_into_the_memory_that_there_is(memory, share, fits):
+    limits = pack.Limits(1, share=share)
+    shapes, waves = cut([(10, "relu", 0.0)] * 96, limits, table(told(10, 0.1, 10, **memory)))
+    assert shapes[0].fits == fits
+    assert max(sizes(waves)) == (fits or 32), "96 trials on one slot: three packs where memory does not say less"
+
+
+def test_a_pack_that_was_left_unfinished_stays_the_pack_that_it_was_and_comes_first():
+    left = [f"{i:032x}" for i in range(30, 60)]
+    shapes, waves = cut([(10, "relu", 0.0)] * 96, pack.Limits(1), table(told(10, 10.0, 10)), {"p": left})
+    first = waves[0].packs[0]
+    assert waves[0].rows(first)["trial_id"].to_pylist() == left and shapes[first.shape].resumes == "p"
+    assert sum(sizes(waves)) == 96 and shapes[first.shape].packs == 1
 
 
 def test_a_sweep_of_one_shape_needs_no_static_column_to_differ():
