@@ -1,4 +1,4 @@
-"""How long a run still takes: packs that are not done, at the pace of their shape, placed on the workers in order.
+"""How long a run still takes: packs that are not done, at the pace of their shape, placed on the workers one by one.
 
 Packs of one sweep differ in length a hundredfold, so the time left follows shapes, not the count of trials. It comes
 with an interval of two standard deviations: of the mean pace of each shape, and of the packs still to come.
@@ -68,7 +68,7 @@ def left(
     """Time left of a run; None before anything is known.
 
     Args:
-        shapes: in the order in which their packs come.
+        shapes: as the packs were cut; the longest come first.
         measured: finished packs by place of their shape.
         waiting: for each shape, trials that no worker has taken.
         running: place of the shape, trials and age in seconds of each pack at work.
@@ -78,7 +78,8 @@ def left(
     if paces is None:
         return None
     ages = [max(paces[shape] * trials - age, 0.1 * paces[shape] * trials) for shape, trials, age in running]
-    packs = [(paces[i] * n / (count := _packs(shapes[i], n)), count) for i, n in enumerate(waiting) if n > 0]
+    packs = [(paces[i] * n / (count := ceil(n / _size(shapes[i]))), count) for i, n in enumerate(waiting) if n > 0]
+    packs.sort(reverse=True)
     seconds = makespan(ages, packs, places)
     still = [n + sum(trials for shape, trials, _ in running if shape == i) for i, n in enumerate(waiting)]
     doubt = 2 * _doubt(shapes, measured, still, paces, places)
@@ -108,9 +109,9 @@ def makespan(running: Sequence[float], waiting: Sequence[tuple[float, int]], pla
     return max(free)
 
 
-def _packs(shape: Shape, trials: int) -> int:
-    """Packs that so many trials of a shape fill."""
-    return max(1, ceil(trials * shape.packs / shape.trials - 1e-9))
+def _size(shape: Shape) -> float:
+    """Trials of its packs."""
+    return shape.size or shape.trials / shape.packs
 
 
 def _paces(shapes: Sequence[Shape], measured: Mapping[int, Measured]) -> list[float] | None:
@@ -143,7 +144,7 @@ def _doubt(
     for i, shape in enumerate(shapes):
         if still[i] <= 0:
             continue
-        found, size = measured.get(i, Measured()), shape.trials / shape.packs
+        found, size = measured.get(i, Measured()), _size(shape)
         spread = found.spread or usual
         unknown = GUESS if not found.packs and shape.seconds_a_trial is None else spread
         to_come = paces[i] * still[i]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,7 +63,13 @@ class Task:
     def read(cls, event: Mapping[str, Any]) -> Task:
         """From the event `run_started`."""
         facts = {name: event[name] for name in ("sweep", "todo", "packs", "slots", "device")}
-        return cls(**facts, shapes=tuple(Shape(**shape) for shape in event["shapes"]))
+        return cls(**facts, shapes=_shapes(event["shapes"]))
+
+
+def _shapes(told: Iterable[Mapping[str, Any]]) -> tuple[Shape, ...]:
+    """Shapes as an event tells them, without what this version does not know of them."""
+    known = {each.name for each in fields(Shape)}
+    return tuple(Shape(**{name: value for name, value in shape.items() if name in known}) for shape in told)
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Tally:
         artefacts: those that had their turn.
         reason: what the last worker that died said.
         refused: why the store can give or take nothing more; the run ends where this is set.
+        gone: how the cluster died, where it did.
         phase: what the run is at, in words.
         ended: whether the run has come to its end.
         begun, first_pack: when the run and its first pack began, by the clock.
@@ -110,6 +117,7 @@ class Tally:
     artefacts: int = 0
     reason: str = ""
     refused: str = ""
+    gone: str = ""
     phase: str = "starting"
     ended: bool = False
     begun: float = 0.0
@@ -127,6 +135,10 @@ class Tally:
     def enter(self, phase: str) -> None:
         """What the run is at now, in words."""
         self._tell("phase", {"phase": phase})
+
+    def recut(self, shapes: Sequence[Shape]) -> None:
+        """What is left was cut anew, each shape in its old place."""
+        self._tell("packs_cut", {"shapes": [asdict(shape) for shape in shapes]})
 
     def alive(self) -> None:
         """Nothing happened, and the run still goes on."""
@@ -170,6 +182,9 @@ class Tally:
                 self.ended = True
             case "phase":
                 self.phase = facts["phase"]
+            case "packs_cut":
+                shapes = _shapes(facts["shapes"])
+                self.task = replace(self.task, shapes=shapes, packs=sum(shape.packs for shape in shapes))
             case "artefact_trained":
                 self.artefacts += 1
                 self.refused = self.refused or facts["refused"]

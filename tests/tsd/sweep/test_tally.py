@@ -1,6 +1,7 @@
 """Counters of a run, moved by its events alone: read back from the log they are what the driver had."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from runs_made_up import finish, tally
@@ -70,6 +71,15 @@ def test_replayed_time_is_that_of_the_run(logged):
     *_, again = replay(log)
     assert again.elapsed == pytest.approx(one.elapsed) and again.rate == pytest.approx(one.rate)
     assert again.remaining().seconds == pytest.approx(one.remaining().seconds)
+
+
+def test_packs_that_were_cut_anew_are_known_from_then_on():
+    log = []
+    one, _ = tally(note=lambda kind, facts: log.append({"at": "2026-01-01T00:00:00+00:00", "kind": kind} | facts))
+    one.begin()
+    one.recut([replace(shape, packs=5, size=20) for shape in one.task.shapes])
+    *_, again = replay(json.loads(json.dumps(log)))
+    assert again.task == one.task and one.task.packs == 10 and one.task.shapes[0].size == 20
 
 
 def test_events_of_a_later_version_are_passed_over(logged):
