@@ -32,7 +32,7 @@ def measured(store: Store, static: Sequence[str]) -> pa.Table:
     """One row a stored pack and combination of static values in it.
 
     Returns:
-        The static columns, `trials`, the `seconds` that they took together and the `way` that they were stepped; and,
+        The static columns, `trials`, the `seconds` that they took together and the `way_taken`; and,
         NULL where no run tells of it,
         `members` (trials of the pack), `peak_bytes`, `room_bytes` (what there was), `most` (trials at once after memory
         had run out; 0 where it never did).
@@ -44,8 +44,9 @@ def measured(store: Store, static: Sequence[str]) -> pa.Table:
         connection.register("stored", rows)
         connection.register("told", told)
         return connection.sql(
-            f"SELECT {names}trials, seconds, way, members, peak_bytes, room_bytes, most "
-            f"FROM (SELECT {names}pack_id, count(*) AS trials, sum(wall_s) AS seconds, any_value(way_taken) AS way "
+            f"SELECT {names}trials, seconds, way_taken, members, peak_bytes, room_bytes, most "
+            f"FROM (SELECT {names}pack_id, count(*) AS trials, sum(wall_s) AS seconds, "
+            "any_value(way_taken) AS way_taken "
             "FROM stored WHERE wall_s IS NOT NULL GROUP BY ALL) LEFT JOIN told USING (pack_id)"
         ).to_arrow_table()
 

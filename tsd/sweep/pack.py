@@ -28,7 +28,7 @@ FIGURES = pa.schema(
     [
         ("trials", pa.int64()),
         ("seconds", pa.float64()),
-        ("way", pa.string()),
+        ("way_taken", pa.string()),
         ("members", pa.int64()),
         ("peak_bytes", pa.int64()),
         ("room_bytes", pa.int64()),
@@ -93,11 +93,12 @@ def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence
     return [column for column, differs in zip(columns, row, strict=True) if differs]
 
 
-def cut(  # noqa: PLR0917
+def cut(
     connection: duckdb.DuckDBPyConnection,
     static: Sequence[str],
     limits: Limits,
     measured: pa.Table | None = None,
+    *,
     unfinished: Mapping[str, Sequence[str]] | None = None,
     again: bool = False,
 ) -> list[Shape]:
@@ -122,30 +123,35 @@ def cut(  # noqa: PLR0917
             "SELECT shape, row_number() OVER (ORDER BY first_pack) - 1 AS place FROM shapes"
         )
     _fill(connection, limits)
-    columns = "".join(f", {quoted(k)}" for k in keys)
+    columns = "".join(f", k.{quoted(k)}" for k in keys)
     rows = connection.execute(
-        f"SELECT trials, packs, seconds, size, probes, fits, bytes, room, way, resumes{columns} "
-        "FROM shapes JOIN places USING (shape) ORDER BY place"
+        "SELECT s.trials, s.packs, s.seconds, s.size, s.probes, s.fits, s.bytes, s.room, s.way_taken, s.resumes"
+        f"{columns} FROM shapes s JOIN kinds k USING (shape) JOIN places p USING (shape) ORDER BY p.place"
     ).fetchall()
     return [Shape(dict(zip(keys, row[10:], strict=True)), *row[:10]) for row in rows]
 
 
 def _group(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], unfinished: Mapping[str, Sequence[str]]) -> None:
-    """The tables `shaped`, the shape of every row of `todo`, and `groups`, the shapes with their number of trials."""
+    """The tables `shaped`, the shape of every row of `todo`; `groups`, the shapes with their number of trials; and
+    `kinds`, their static values."""
     pairs = [(trial, name) for name, trials in unfinished.items() for trial in trials]
     resumed = pa.table(
         [pa.array(list(column), pa.string()) for column in zip(*pairs, strict=True)] or [[], []],
         schema=pa.schema([("trial_id", pa.string()), ("resumes", pa.string())]),
     )
     connection.register("resumed", resumed)
-    columns = ", ".join([*(f"t.{quoted(k)}" for k in keys), "r.resumes"])
+    order = ", ".join([*(f"t.{quoted(k)}" for k in keys), "r.resumes"])
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE shaped AS SELECT t.rowid AS todo_row, {columns}, "
-        f"dense_rank() OVER (ORDER BY {columns}) - 1 AS shape FROM todo t LEFT JOIN resumed r USING (trial_id)"
+        "CREATE OR REPLACE TEMP TABLE shaped AS SELECT t.rowid AS todo_row, r.resumes, "
+        f"dense_rank() OVER (ORDER BY {order}) - 1 AS shape FROM todo t LEFT JOIN resumed r USING (trial_id)"
     )
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE groups AS SELECT * EXCLUDE (todo_row), count(*) AS trials "
-        "FROM shaped GROUP BY ALL"
+        "CREATE OR REPLACE TEMP TABLE groups AS SELECT shape, resumes, count(*) AS trials FROM shaped GROUP BY ALL"
+    )
+    values = "".join(f", any_value(t.{quoted(k)}) AS {quoted(k)}" for k in keys)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE kinds AS SELECT s.shape{values} "
+        "FROM shaped s JOIN todo t ON t.rowid = s.todo_row GROUP BY s.shape"
     )
 
 
@@ -153,12 +159,12 @@ def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], measure
     """The table `known`: of each shape, its seconds and bytes a trial, the bytes that there are, the most trials after
     memory had run out, and the way they were stepped; NULL where nobody has told."""
     connection.register("measured", FIGURES.empty_table() if measured is None else measured)
-    match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM g.{quoted(k)}" for k in keys) or "true"
+    match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM k.{quoted(k)}" for k in keys) or "true"
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE known AS SELECT g.shape, any_value(m.way) AS way, "
+        "CREATE OR REPLACE TEMP TABLE known AS SELECT k.shape, any_value(m.way_taken) AS way_taken, "
         "nullif(sum(m.seconds), 0) / sum(m.trials) AS seconds, max(m.peak_bytes) / max(m.members) AS bytes, "
         "min(m.room_bytes) AS room, min(nullif(m.most, 0)) AS most "
-        f"FROM groups g LEFT JOIN measured m ON {'false' if measured is None else match} GROUP BY g.shape"
+        f"FROM kinds k LEFT JOIN measured m ON {'false' if measured is None else match} GROUP BY k.shape"
     )
 
 
@@ -168,7 +174,7 @@ def _size(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
         """
         CREATE OR REPLACE TABLE shapes AS
         WITH bounded AS (
-            SELECT g.*, k.seconds, k.way, k.bytes, CAST($share_of_gpu * k.room AS BIGINT) AS room,
+            SELECT g.*, k.seconds, k.way_taken, k.bytes, CAST($share_of_gpu * k.room AS BIGINT) AS room,
                 CAST(least(k.most, if(k.bytes > 0, greatest(floor($room * $share_of_gpu * k.room / k.bytes), 1), NULL))
                     AS BIGINT) AS fits,
                 CASE WHEN k.seconds IS NULL THEN $untimed

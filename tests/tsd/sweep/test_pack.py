@@ -39,13 +39,13 @@ STATIC = ["width", "activation"]
 
 def cut(trials, limits=None, measured=None, unfinished=None):
     connection = connect(trials)
-    shapes = pack.cut(connection, STATIC, limits or pack.Limits(2), measured, unfinished)
+    shapes = pack.cut(connection, STATIC, limits or pack.Limits(2), measured, unfinished=unfinished)
     return shapes, list(pack.waves(connection, at_a_time=3))
 
 
 def told(width, seconds, trials=1, **memory):
     """What one earlier pack took: `seconds` for all its `trials`."""
-    nothing = {"way": "dense", "members": trials, "peak_bytes": None, "room_bytes": None, "most": None}
+    nothing = {"way_taken": "dense", "members": trials, "peak_bytes": None, "room_bytes": None, "most": None}
     return {"width": width, "activation": "relu", "trials": trials, "seconds": seconds} | nothing | memory
 
 
