@@ -16,6 +16,9 @@ import pandas as pd
 from analysis.data.rows import Rows, literal, quoted
 from analysis.errors import AnalysisError
 
+FEW_SETTINGS = 256
+"""Settings of which a repetition marks those that it has in bits."""
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -43,7 +46,8 @@ class Cells:
             `_sd` (NaN where n < 2), how many `_trials` there are, and how many of them `_diverged` or `_failed`. No
             column of a study begins so.
         axes, value: the columns' names.
-        rows: the columns that were aggregated, in memory.
+        rows: the repetitions behind them, in memory: a row for each cell and combination of seeds, `_v` its mean of the
+            value. Of outcomes, the trials.
         pooled: parameters that vary inside a cell; of curves, inside a group of them.
         streams: number of seeds of each random stream that has more than one.
     """
@@ -88,20 +92,19 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     rows.require_number(value)
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
-    pooled, keys = _pooled(rows, placed), "".join(f"{quoted(a)}, " for a in axes)
-    rows = rows.held([*axes, value, *rows.varying_seeds(), *pooled, "state", *(["trial_id"] if rows.step else [])])
-    means = rows.sql(
-        f"SELECT {keys}count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd "
-        f"FROM ({_repetitions(rows, axes, value, pooled)}) {_grouped(axes)}"
-    )
-    frame = joined(means, states(rows, placed), placed)
+    pooled = _pooled(rows, placed)
+    held = _held(rows, [*axes, value, *rows.varying_seeds(), "state", *(["trial_id"] if rows.step else [])], pooled)
+    found = held.over(held.table(_repetitions(held, axes, value, bool(pooled))))
+    keys = "".join(f"{quoted(a)}, " for a in axes)
+    spread = "count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd"
+    frame = joined(found.sql(f"SELECT {keys}{spread} FROM rows {_grouped(axes)}"), states(held, placed), placed)
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
-    return Cells(frame, tuple(axes), value, rows, totals(rows, placed, value), pooled, streams(rows))
+    return Cells(frame, tuple(axes), value, found, totals(held, placed, value), pooled, streams(held))
 
 
 def seed_means(cells: Cells) -> pd.DataFrame:
     """The repetitions behind the cells: a row for each cell and combination of seeds, `_v` the mean of the value."""
-    return cells.rows.sql(f"{_repetitions(cells.rows, cells.axes, cells.value, cells.pooled)} ORDER BY ALL")
+    return cells.rows.sql("SELECT * FROM rows ORDER BY ALL")
 
 
 def paired(cells: Cells, target: object) -> pd.DataFrame:
@@ -109,10 +112,8 @@ def paired(cells: Cells, target: object) -> pd.DataFrame:
     each = _list([*cells.axes[1:], *cells.rows.seeds()])
     keys = _list(cells.axes)
     return cells.rows.sql(
-        f"WITH repetitions AS ({_repetitions(cells.rows, cells.axes, cells.value, cells.pooled)}) "
-        f"SELECT {keys}, count(*) AS _n, favg(a._v - b._v) AS _mean, stddev_samp(a._v - b._v) AS _sd "
-        f"FROM repetitions a "
-        f"JOIN (SELECT {each}, _v FROM repetitions WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
+        f"SELECT {keys}, count(*) AS _n, favg(a._v - b._v) AS _mean, stddev_samp(a._v - b._v) AS _sd FROM rows a "
+        f"JOIN (SELECT {each}, _v FROM rows WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
         f"GROUP BY {keys}"
     )
 
@@ -144,19 +145,34 @@ def finite(rows: Rows, value: str) -> str:
     return f"state = 'done' AND {known}"
 
 
-def _repetitions(rows: Rows, axes: Sequence[str], value: str, pooled: Sequence[str]) -> str:
-    keys = _list([*axes, *rows.seeds()])
-    chosen = f"rows WHERE {finite(rows, value)} AND {applies(axes)}"
+def _held(rows: Rows, names: Sequence[str], pooled: Sequence[str]) -> Rows:
+    """These columns in memory and, as `_setting`, a number for each combination of what varies inside a cell."""
+    if not pooled:
+        return rows.held(names)
+    same = " AND ".join(f"r.{quoted(p)} IS NOT DISTINCT FROM s.{quoted(p)}" for p in pooled)
+    numbered = f"SELECT *, row_number() OVER () - 1 AS _setting FROM (SELECT DISTINCT {_list(pooled)} FROM rows)"
+    kept = ", ".join(f"r.{quoted(n)}" for n in dict.fromkeys(names))
+    return rows.over(rows.table(f"SELECT {kept}, _setting FROM rows r JOIN ({numbered}) s ON {same}"))
+
+
+def _repetitions(held: Rows, axes: Sequence[str], value: str, pooled: bool) -> str:
+    """The question for the mean of each cell and combination of seeds, of those that have every setting of the cell."""
+    keys = _list([*axes, *held.seeds()])
+    chosen = f"rows WHERE {finite(held, value)} AND {applies(axes)}"
     mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
-    if not pooled or "trial_id" in rows.seeds():  # a trial is one setting, and no repetition has them all
+    if not pooled or "trial_id" in held.seeds():  # a trial is one setting, and no repetition has them all
         return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"
-    placed, settings = [a for a in axes if a != rows.step], f"count(DISTINCT hash({_list(pooled)}))"
+    placed, settings = [a for a in axes if a != held.step], _distinct_settings(held)
     groups = f"SELECT {', '.join([*map(quoted, placed), settings])} AS _all FROM {chosen} {_grouped(placed)}"
     joined = f"JOIN groups USING ({_list(placed)})" if placed else "CROSS JOIN groups"
-    return (
-        f"WITH groups AS ({groups}) SELECT {keys}, {mean} FROM (FROM {chosen}) {joined} "
-        f"GROUP BY {keys}, _all HAVING {settings} = _all"
-    )
+    each = f"SELECT {keys}, {mean}, {settings} AS _own FROM {chosen} GROUP BY {keys}"
+    return f"WITH groups AS ({groups}), own AS ({each}) SELECT {keys}, _v FROM own {joined} WHERE _own = _all"
+
+
+def _distinct_settings(held: Rows) -> str:
+    """The expression that counts them; where they are few a bit for each is several times as fast as a set."""
+    most = held.sql("SELECT max(_setting) AS most FROM rows")["most"][0]
+    return f"bit_count(bitstring_agg(_setting, 0, {most}))" if most < FEW_SETTINGS else "count(DISTINCT _setting)"
 
 
 def states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
@@ -178,14 +194,16 @@ def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataF
 
 
 def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
-    others = [p for p in rows.parameters() if p not in axes]
-    if not others:
-        return ()
-    spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in others)
-    varies = ", ".join(f"bool_or({quoted(p)}) AS {quoted(p)}" for p in others)
-    within = f"SELECT {spread} FROM rows WHERE state = 'done' AND {applies(axes)} {_grouped(axes)}"
-    found = rows.sql(f"SELECT {varies} FROM ({within})").fillna(False).iloc[0]
-    return tuple(p for p in others if found[p])
+    """Parameters that vary inside a cell; those that vary nowhere are told apart first, at little cost."""
+    within = f"FROM rows WHERE state = 'done' AND {applies(axes)}"
+    found = [p for p in rows.parameters() if p not in axes]
+    for grouped in ("", _grouped(axes)):
+        if found:
+            spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in found)
+            varies = ", ".join(f"coalesce(bool_or({quoted(p)}), false) AS {quoted(p)}" for p in found)
+            told = rows.sql(f"SELECT {varies} FROM (SELECT {spread} {within} {grouped})").iloc[0]
+            found = [p for p in found if told[p]]
+    return tuple(found)
 
 
 def streams(rows: Rows) -> dict[str, int]:

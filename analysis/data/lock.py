@@ -31,15 +31,15 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
     trials = trials if where is None else chosen(trials, where)
     named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
     columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
-    kept = ", ".join(map(quoted, dict.fromkeys([*columns, "study", "study_version"])))
-    hashes = ", ".join(f"bit_xor(hash(_id, {quoted(c)}))" for c in columns)
-    facts = f"count(*), bit_xor(_id), list_sort(list(DISTINCT concat(study, ' ', study_version))), {hashes}"
-    count, ids, versions, *found = trials.project(f"hash(trial_id) AS _id, {kept}").aggregate(facts).fetchall()[0]
+    kept, hashes = ", ".join(map(quoted, columns)), ", ".join(f"bit_xor(hash(_id, {quoted(c)}))" for c in columns)
+    facts = f"count(*), bit_xor(_id), {hashes}"
+    [(count, ids, *found)] = trials.project(f"hash(trial_id) AS _id, {kept}").aggregate(facts).fetchall()
+    versions = trials.project("study, study_version").distinct().order("ALL").fetchall()
     return {
         "duckdb": duckdb.__version__,
         "trials": count,
         "ids": _hex(ids),
-        "versions": versions,
+        "versions": [f"{study} {version}" for study, version in versions],
         "columns": {c: _hex(value) for c, value in zip(columns, found, strict=True)},
         "curves": {c: _curve(results, trials, c) for c in sorted(named & set(results.curves()))},
     }

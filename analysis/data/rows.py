@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 NUMERIC = {"FLOAT", "DOUBLE", *(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG", "HUGE"))}
 NUMERIC |= {"INTEGER", "UINTEGER"}
@@ -77,9 +78,7 @@ class Rows:
 
     def sql(self, query: str) -> pd.DataFrame:
         """The answer to `query`, in which these rows are called `rows`."""
-        answer = self.relation.query("rows", query)
-        assert answer is not None, "a question has an answer"
-        return answer.to_arrow_table().to_pandas()
+        return self._asked(query).to_pandas()
 
     def require(self, *names: str) -> None:
         """Raise unless every one of `names` is a column."""
@@ -120,8 +119,16 @@ class Rows:
 
     def held(self, names: Iterable[str]) -> Rows:
         """The same rows with these columns only, in memory, for many questions."""
-        columns = self.relation.project(", ".join(map(quoted, dict.fromkeys(names)))).to_arrow_table()
-        return replace(self, relation=duckdb.connect().from_arrow(columns))
+        return self.over(self.table(f"SELECT {', '.join(map(quoted, dict.fromkeys(names)))} FROM rows"))
+
+    def table(self, query: str) -> duckdb.DuckDBPyRelation:
+        """The answer to `query`, in which these rows are called `rows`, in memory."""
+        return duckdb.connect().from_arrow(self._asked(query))
+
+    def _asked(self, query: str) -> pa.Table:
+        answer = self.relation.query("rows", query)
+        assert answer is not None, "a question has an answer"
+        return answer.to_arrow_table()
 
     def parameters(self) -> list[str]:
         """Columns that were set, not measured."""

@@ -53,12 +53,13 @@ def boundary(cells: Cells, x: Grid, y: Grid, level: float, *, log: bool = False,
     frame = seed_means(cells)
     frame = frame if group is None else frame[frame[cells.axes[2]] == group]
     values = _cube(frame, cells, x, y)
-    height, level = _mean(values, log), float(np.log(level)) if log else level
+    [height] = _means(values, np.ones((1, len(values))), log)
+    level = float(np.log(level)) if log else level
     upwards, sideways = crossings(height, y.along(), level), crossings(height.T, x.along(), level)
     flipped = np.isfinite(sideways).sum() > np.isfinite(upwards).sum()
     along, other = (x, y) if flipped else (y, x)
     found = sideways if flipped else upwards
-    drawn = _resampled(values, log)
+    drawn = _means(values, _draws(len(values)), log)
     many = np.array([crossings(m.T if flipped else m, along.along(), level) for m in drawn])
     return _table(found, many, along, other)
 
@@ -83,17 +84,22 @@ def _cube(frame: pd.DataFrame, cells: Cells, x: Grid, y: Grid) -> Array:
     return wide.reindex(columns=every).to_numpy(dtype=float).reshape(-1, len(y.values), len(x.values))
 
 
-def _mean(values: Array, log: bool) -> Array:
-    n = np.isfinite(values).sum(axis=0)
-    mean = np.where(n > 0, np.nansum(values, axis=0) / np.maximum(n, 1), np.nan)
+def _means(values: Array, weights: Array, log: bool) -> Array:
+    """Means over seeds, or their logarithms: one for each row of `weights`, which says how often each seed counts."""
+    known, flat = np.isfinite(values), (len(values), -1)
+    total = weights @ np.where(known, values, 0.0).reshape(flat)
+    n = weights @ known.astype(float).reshape(flat)
+    mean = np.where(n > 0, total / np.maximum(n, 1), np.nan).reshape(-1, *values.shape[1:])
     return np.log(np.where(mean > 0, mean, np.nan)) if log else mean
 
 
-def _resampled(values: Array, log: bool) -> list[Array]:
-    if len(values) < FEWEST:
-        return []
+def _draws(seeds: int) -> Array:
+    """How often each seed is drawn, in each resampling; none where there are too few to draw from."""
+    if seeds < FEWEST:
+        return np.empty((0, seeds))
     rng = np.random.default_rng(0)
-    return [_mean(values[rng.integers(len(values), size=len(values))], log) for _ in range(RESAMPLES)]
+    drawn = [rng.integers(seeds, size=seeds) for _ in range(RESAMPLES)]
+    return np.array([np.bincount(one, minlength=seeds) for one in drawn], dtype=float)
 
 
 def _table(found: Array, many: Array, along: Grid, other: Grid) -> pd.DataFrame:
