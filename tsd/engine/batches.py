@@ -59,10 +59,11 @@ class Batches:
         self._alters = alters
 
     @classmethod
-    def of(cls, starts: Sequence[Start], seeds: Sequence[Streams], size: int) -> Batches:
-        """The batches of these starts."""
+    def of(cls, starts: Sequence[Start], seeds: Sequence[Streams], size: int, data: str = "") -> Batches:
+        """The batches of these starts, of what they are trained on or of another one of their data sets."""
         alters = [start.alter for start in starts if start.alter is not None]
-        return cls([start.train for start in starts], seeds, size, [start.whole for start in starts], alters)
+        train = [start.others[data] if data else start.train for start in starts]
+        return cls(train, seeds, size, [start.whole for start in starts], alters)
 
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""

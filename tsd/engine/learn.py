@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
-from tsd.engine.optim import SCHEDULES, columns, optimizer
+from tsd.engine.optim import columns, course, optimizer
 from tsd.engine.stack import Stack, batched_values
 from tsd.engine.step import Batch, descent, gradients_by, in_place, reached
 from tsd.models._base import DenseModel, Model, Params
@@ -37,7 +38,8 @@ def folds(objective: Objective, model: Model, params: Params, trial: Any, way: s
     penalties = (of(trial) for of in (objective.penalties, objective.group_penalties) if of)
     plain = trial.optimizer == "sgd" and not (trial.momentum or trial.weight_decay)
     free = not any(c for named in penalties for c in named.values())
-    return way == "dense" and plain and free and len(objective.phases) == 1 and in_place(model, params)
+    one = len(objective.phases) == 1 and not objective.phases[0].optimizer
+    return way == "dense" and plain and free and one and in_place(model, params)
 
 
 def learner(
@@ -59,7 +61,9 @@ def learner(
     """
     settings, (low, high) = trials[0], span
     values = batched_values(trials, batch["x"].device)
-    share = SCHEDULES[settings.schedule]
+    if phase.lr:
+        values["lr"] = torch.where(values[phase.lr] > 0, values[phase.lr], values["lr"])
+    share = course(settings)
     if folds(objective, stack.model, stack.params, settings, way):
         descend = descent(cast(DenseModel, stack.model), settings, values, phase.loss, stack.params)
         return lambda step, batch: descend(batch, share((step - low) / (high - low)))
@@ -69,7 +73,8 @@ def learner(
     trained = {name: stack.params[name] for name in names}
     gradients = gradients_by(way, stack.model, settings, values, phase.loss, names)
     pull = _pull(objective, trials, trained)
-    update = optimizer(settings.optimizer, list(trained.values()), values)
+    rule = phase.optimizer or settings.optimizer
+    update = optimizer(rule, list(trained.values()), values, nesterov=settings.nesterov)
 
     def learn(step: int, batch: Batch) -> Tensor:
         losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batch)

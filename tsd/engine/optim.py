@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import cos, pi, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from tsd.errors import UserError
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 Update = Callable[[Tensors, int, float], None]
@@ -19,20 +23,56 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 """Share of the run that is done, from 0 to below 1 → share of the learning rate."""
 
+
+def course(settings: Any) -> Callable[[float], float]:
+    """As `SCHEDULES`, of a trial's schedule; that of `step` falls by a factor behind each of its milestones.
+
+    Raises:
+        UserError: its milestones are no ascending shares.
+    """
+    if settings.schedule != "step":
+        return SCHEDULES[settings.schedule]
+    return partial(_stairs, milestones(settings.milestones), settings.milestone_factor)
+
+
+def milestones(text: str) -> list[float]:
+    """Shares of a run such as "0.5 0.75".
+
+    Raises:
+        UserError: they are no ascending numbers between 0 and 1.
+    """
+    words = text.replace(",", " ").split()
+    try:
+        found = [float(word) for word in words]
+    except ValueError:
+        found = []
+    if not found or sorted(set(found)) != found or not 0 < found[0] <= found[-1] < 1:
+        raise UserError(
+            f"milestones: {text} cannot be read. Give the shares of the steps after which lr falls, ascending and "
+            'between 0 and 1, such as "0.5 0.75".'
+        )
+    return found
+
+
+def _stairs(marks: list[float], factor: float, done: float) -> float:
+    return float(factor ** sum(done >= mark for mark in marks))
+
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def optimizer(name: str, params: Tensors, values: Mapping[str, Tensor]) -> Update:
+def optimizer(name: str, params: Tensors, values: Mapping[str, Tensor], *, nesterov: bool = False) -> Update:
     """The update rule `name` for `params`, each of shape (trial, …).
 
     Args:
         name: sgd, adam or adamw.
         params: changed in place by every update.
         values: lr, momentum and weight_decay, each of shape (trial,).
+        nesterov: whether the momentum of sgd looks ahead.
     """
     rates, decays = columns(values["lr"], params), columns(values["weight_decay"], params)
     if name == "sgd":
-        return _sgd(params, rates, decays, columns(values["momentum"], params))
+        return _sgd(params, rates, decays, columns(values["momentum"], params), nesterov)
     return _adam(params, rates, decays, decoupled=name == "adamw")
 
 
@@ -41,8 +81,8 @@ def columns(values: Tensor, params: Tensors) -> list[Tensor]:
     return [values.view(-1, *[1] * (param.ndim - 1)) for param in params]
 
 
-def _sgd(params: Tensors, rates: list[Tensor], decays: list[Tensor], momenta: list[Tensor]) -> Update:
-    """v ← μ v + g,  p ← p − η v."""
+def _sgd(params: Tensors, rates: list[Tensor], decays: list[Tensor], momenta: list[Tensor], nesterov: bool) -> Update:
+    """v ← μ v + g,  p ← p − η v;  with `nesterov` p ← p − η (g + μ v), as torch has it."""
     moving, decaying = _any(momenta), _any(decays)
     velocities = [torch.zeros_like(p) for p in params] if moving else []
 
@@ -52,7 +92,7 @@ def _sgd(params: Tensors, rates: list[Tensor], decays: list[Tensor], momenta: li
         if moving:
             torch._foreach_mul_(velocities, momenta)
             torch._foreach_add_(velocities, grads)
-            grads = velocities
+            grads = torch._foreach_addcmul(grads, velocities, momenta) if nesterov else velocities
         torch._foreach_addcmul_(params, grads, _times(rates, share), -1.0)
 
     return update

@@ -13,6 +13,7 @@ softmax, logsumexp, logsigmoid, log, exp, tanh, erf, sums and means do. The conf
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from tsd.engine import dense
 from tsd.engine.recorded import recorded
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
-from tsd.models._base import DenseModel, Model, Params, View
+from tsd.models._base import DenseModel, Features, Model, Params, View
 from tsd.models._chain import ACTIVATIONS
 
 Batch = Mapping[str, Tensor]
@@ -36,16 +37,17 @@ Descent = Callable[[Batch, float], Tensor]
 """(batch, schedule's share of the learning rate) → loss of every trial; moves the parameters it was made for."""
 
 
-def choose(way: str, model: Model, reads_features: bool, device: torch.device) -> str:
+def choose(way: str, model: Model, reads_features: bool, device: torch.device, precision: str = "full") -> str:
     """The way that is taken where `way` was asked for. The rule reads static fields and the kind of device alone, never
     a clock, so that a row's numbers do not depend on the machine's mood.
 
     Raises:
         UserError: dense was asked for where gradients cannot be written by hand.
     """
-    by_hand = isinstance(model, DenseModel) and not reads_features
+    by_hand = isinstance(model, DenseModel) and not reads_features and precision == "full"
     if way == "dense" and not by_hand:
         reason = "the loss reads hidden features" if reads_features else f"{type(model).__name__} is no chain of layers"
+        reason = f"precision is {precision}, and products by hand are full ones" if precision != "full" else reason
         raise UserError(
             "`way: dense` writes gradients by hand, which is possible for chains of affine layers whose loss reads the "
             f"output alone; here {reason}. Leave `way` out, or write `way: vmap` or `way: loop`."
@@ -76,6 +78,18 @@ def gradients_by(  # noqa: PLR0917
     return (_loop if way == "loop" else _vmap)(model, trial_of, values, loss, names)
 
 
+def passed(model: Model, params: Params, buffers: Params, x: Tensor, precision: str) -> View:
+    """One pass in training. With `bf16`, products and convolutions are bfloat16 where autocast has them so; what
+    the loss sees has the inputs' precision again, for softmax, norms and Gram matrices want it."""
+    if precision == "full":
+        return model.forward(params, buffers, x, train=True)
+    with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+        view = model.forward(params, buffers, x, train=True)
+    features = Features({name: value.to(x.dtype) for name, value in view.features.items()})
+    state = {name: value.to(buffers[name].dtype) for name, value in view.buffers.items()}
+    return replace(view, output=view.output.to(x.dtype), features=features, buffers=state)
+
+
 def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) -> list[str]:
     """The parameters that `loss` depends on, found on the first trial's batch."""
     first = stack.member(0)
@@ -95,7 +109,7 @@ def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
         leaves = {name: params[name][0].detach().requires_grad_() for name in names}
         sample = _alone(batch)
         with torch.enable_grad():
-            view = model.forward(_alone(params) | leaves, _alone(buffers), sample["x"], train=True)
+            view = passed(model, _alone(params) | leaves, _alone(buffers), sample["x"], owner.precision)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}
@@ -106,8 +120,9 @@ def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
 
 def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
     def one(trained: Params, rest: Params, buffers: Params, batch: Batch, value: Params) -> tuple[Tensor, Params]:
-        view = model.forward({**rest, **trained}, buffers, batch["x"], train=True)
-        return loss(view, batch, trial_of(value)), view.buffers
+        trial = trial_of(value)
+        view = passed(model, {**rest, **trained}, buffers, batch["x"], trial.precision)
+        return loss(view, batch, trial), view.buffers
 
     many = recorded(vmap(grad_and_value(one, has_aux=True)))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tsd.fields import Fields
 from tsd.lazy import torch
@@ -138,6 +138,29 @@ class Lesson:
         return torch.nn.functional.cross_entropy(self.student.output, self.label)
 
 
+class Stretch(NamedTuple):
+    """A stretch of the training; it trains what its loss depends on.
+
+    Args:
+        share: of the updates.
+        loss: of a lesson.
+        lr: the method's Batched field that holds its step size; where that is 0, or none is named, it is the trial's.
+        optimizer: its rule; "same" is the trial's.
+        images: "student" for the student's own samples; "all" for the whole training set, of which it must read no
+            labels.
+    """
+
+    share: float
+    loss: Callable[[Any, Lesson], Terms]
+    lr: str = ""
+    optimizer: str = "same"
+    images: str = "student"
+
+
+OPTIMIZERS = ("same", "sgd", "adam", "adamw")
+IMAGES = ("student", "all")
+
+
 class Distillation(Fields):
     """Base of every method file's `Method`. `neutral` names values at which the method is plain training, `none`."""
 
@@ -156,9 +179,9 @@ class Distillation(Fields):
         """The terms of one batch. A term that several methods of a sum name alike (`hard`) is taken from the first."""
         raise NotImplementedError
 
-    def phases(self) -> Sequence[tuple[float, Callable[[Any, Lesson], Terms]]]:
-        """Stretches of the training: the share of the updates, and the loss. Each trains what its loss depends on."""
-        return ((1.0, type(self).loss),)
+    def phases(self) -> Sequence[Stretch]:
+        """The stretches of the training, whose shares are 1 together."""
+        return (Stretch(1.0, type(self).loss),)
 
     def tutor(self) -> Tutor | None:
         """Who teaches in place of the teacher that was trained on labels alone; None leaves it to that one."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 from pydantic import create_model
 
 from tsd.errors import UserError
-from tsd.methods._base import Distillation, Lesson, Needs, Terms, Traits
+from tsd.methods._base import Distillation, Lesson, Needs, Stretch, Terms, Traits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,17 +61,17 @@ class Sum(Distillation):
             found = {**member.loss(_own(lesson, name)), **found}
         return found
 
-    def phases(self) -> Sequence[tuple[float, Callable[[Any, Lesson], Terms]]]:
+    def phases(self) -> Sequence[Stretch]:
         """The stages of the member that has several, of which the last one is that of all."""
         staged = {name: phases for name, member in self.members.items() if len(phases := member.phases()) > 1}
         if len(staged) > 1:
             listed = " and ".join(f"`{name}`" for name in staged)
             raise UserError(f"{listed} have stages of their own and cannot be added; let all but one of them be joint.")
         if not staged:
-            return ((1.0, type(self).loss),)
+            return (Stretch(1.0, type(self).loss),)
         [(name, phases)] = staged.items()
-        alone = [(share, functools.partial(_stage, name, formula)) for share, formula in phases[:-1]]
-        return (*alone, (phases[-1][0], type(self).loss))
+        alone = [phase._replace(loss=functools.partial(_stage, name, phase.loss)) for phase in phases[:-1]]
+        return (*alone, phases[-1]._replace(loss=type(self).loss))
 
     def tutor(self) -> Tutor | None:
         """The tutor of the member that has one."""

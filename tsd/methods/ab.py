@@ -12,13 +12,13 @@ are taken before the ReLU: behind it the negative side could never be reached. F
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from tsd.fields import Batched, Static, field
 from tsd.lazy import torch
 from tsd.methods import kd
-from tsd.methods._base import Lesson, Needs, Taxonomy, Terms, Traits
+from tsd.methods._base import IMAGES, OPTIMIZERS, Lesson, Needs, Stretch, Taxonomy, Terms, Traits
 from tsd.methods._features import FeatureDistillation, Pairs, connected, connectors, stages
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ class Method(kd.Method, FeatureDistillation):
         "two_stage", choices=("two_stage", "joint"), doc="Boundaries first and answers after, or both at once."
     )
     ab_share: Static[float] = field(1 / 3, gt=0, lt=1, doc="Share of the updates that are given to the boundaries.")
+    ab_lr: Batched[float] = field(0.0, ge=0, doc="Step size of the boundaries' stage; 0 takes lr.")
+    ab_optimizer: Static[str] = field(
+        "same", choices=OPTIMIZERS, doc="Optimizer of the boundaries' stage; same is that of the trial."
+    )
+    ab_images: Static[str] = field(
+        "student",
+        choices=IMAGES,
+        doc="Images of the boundaries' stage, which reads no labels: the student's, or the whole set.",
+    )
     ab_weight: Batched[float] = field(3e-3, ge=0, doc="Weight c of the boundary term; 3/1000 as released.")
     ab_decay: Batched[float] = field(0.5, ge=0, le=1, doc="Weight of a stage as a share of the next one's.")
     ab_margin: Batched[float] = field(1.0, ge=0, doc="Distance from 0 that the student's pre-activations should keep.")
@@ -52,11 +61,12 @@ class Method(kd.Method, FeatureDistillation):
         """A connector for every stage whose shapes differ."""
         return connectors(self.pairs(student, teacher), student, teacher)
 
-    def phases(self) -> Sequence[tuple[float, Callable[[Method, Lesson], Terms]]]:
+    def phases(self) -> Sequence[Stretch]:
         """The boundaries' stage and the answers', or one stage of both."""
         if self.ab_mode == "joint":
-            return ((1.0, Method.loss),)
-        return ((self.ab_share, Method.boundaries), (1 - self.ab_share, Method.loss))
+            return (Stretch(1.0, Method.loss),)
+        own = ("ab_lr", self.ab_optimizer, self.ab_images)
+        return (Stretch(self.ab_share, Method.boundaries, *own), Stretch(1 - self.ab_share, Method.loss))
 
     def boundaries(self, lesson: Lesson) -> Terms:
         """The term `boundary`."""

@@ -10,12 +10,12 @@ Formula: `hint_loss`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from tsd.fields import Batched, Static, field
 from tsd.methods import kd
-from tsd.methods._base import Lesson, Needs, Taxonomy, Terms, Traits
+from tsd.methods._base import IMAGES, OPTIMIZERS, Lesson, Needs, Stretch, Taxonomy, Terms, Traits
 from tsd.methods._features import FeatureDistillation, Pairs, middle, regressor, stages
 
 if TYPE_CHECKING:
@@ -31,6 +31,15 @@ class Method(kd.Method, FeatureDistillation):
         "two_stage", choices=("two_stage", "joint"), doc="Hints first and answers after, or both at once."
     )
     hint_share: Static[float] = field(1 / 3, gt=0, lt=1, doc="Share of the updates that are given to the hint stage.")
+    hint_lr: Batched[float] = field(0.0, ge=0, doc="Step size of the hint stage; 0 takes lr.")
+    hint_optimizer: Static[str] = field(
+        "same", choices=OPTIMIZERS, doc="Optimizer of the hint stage; same is that of the trial."
+    )
+    hint_images: Static[str] = field(
+        "student",
+        choices=IMAGES,
+        doc="Images of the hint stage, which reads no labels: the student's, or the whole set.",
+    )
     hint_weight: Batched[float] = field(
         100.0, ge=0, doc="Weight of the mean squared hint error in joint mode; two_stage does not read it."
     )
@@ -53,11 +62,12 @@ class Method(kd.Method, FeatureDistillation):
         [(own, other)] = self.pairs(student, teacher)
         return {"regressor": regressor((own, other), student.shapes[own], teacher.shapes[other], relu=True)}
 
-    def phases(self) -> Sequence[tuple[float, Callable[[Method, Lesson], Terms]]]:
+    def phases(self) -> Sequence[Stretch]:
         """The hint stage and the answers', or one stage of both."""
         if self.hint_mode == "joint":
-            return ((1.0, Method.loss),)
-        return ((self.hint_share, Method.hint), (1 - self.hint_share, Method.loss))
+            return (Stretch(1.0, Method.loss),)
+        own = ("hint_lr", self.hint_optimizer, self.hint_images)
+        return (Stretch(self.hint_share, Method.hint, *own), Stretch(1 - self.hint_share, Method.loss))
 
     def hint(self, lesson: Lesson) -> Terms:
         """The term `hint` of the first stage."""

@@ -27,6 +27,9 @@ class Method(kd.Method):
 
     epsilon: Batched[float] = field(0.1, ge=0, doc="Radius of the Wasserstein ball, in units of the inputs.")
     teacher_input_grad: Static[bool] = field(True, doc="Whether the input's gradient goes through the teacher too.")
+    slope_p: Static[float] = field(
+        2.0, ge=1, doc="Order of the norm of the input's gradient; 2 belongs to a ball in Euclidean distance."
+    )
     slope_statistics: Static[str] = field(
         "batch",
         choices=("batch", "running"),
@@ -47,6 +50,7 @@ class Method(kd.Method):
             lesson.x,
             lambda own, other: kd.soft_loss(own, other, self.temperature),
             teacher_input_grad=self.teacher_input_grad,
+            p=self.slope_p,
         )
         return {**super().loss(lesson), "slope": self.epsilon * self.soft_weight * slope}
 
@@ -58,8 +62,9 @@ def penalised_loss(  # noqa: PLR0917 (the order in which the formula names them)
     epsilon: float | Tensor,
     loss: Callable[[Tensor, Tensor], Tensor],
     teacher_input_grad: bool = True,
+    p: float = 2.0,
 ) -> Tensor:
-    """mean ℓ + ε · mean ‖∂ℓ/∂x‖₂, differentiable with respect to whatever `student` depends on.
+    """mean ℓ + ε · mean ‖∂ℓ/∂x‖_p, differentiable with respect to whatever `student` depends on.
 
     Args:
         student, teacher: inputs of shape (batch, …) → outputs.
@@ -67,8 +72,9 @@ def penalised_loss(  # noqa: PLR0917 (the order in which the formula names them)
         epsilon: ε ≥ 0.
         loss: (student's outputs, teacher's outputs) → ℓ of every sample, shape (batch,), or their mean, a scalar.
         teacher_input_grad: whether the gradient goes through the teacher.
+        p: order of the norm, ≥ 1: a ball in the q-norm of the inputs has the norm of 1/p = 1 − 1/q.
     """
-    mean, slope = penalised_terms(student, teacher, x, loss, teacher_input_grad=teacher_input_grad)
+    mean, slope = penalised_terms(student, teacher, x, loss, teacher_input_grad=teacher_input_grad, p=p)
     return mean + epsilon * slope
 
 
@@ -79,8 +85,9 @@ def penalised_terms(
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
     teacher_input_grad: bool = True,
+    p: float = 2.0,
 ) -> tuple[Tensor, Tensor]:
-    """mean ℓ and mean ‖∂ℓ/∂x‖₂, as `penalised_loss` adds them."""
+    """mean ℓ and mean ‖∂ℓ/∂x‖_p, as `penalised_loss` adds them."""
 
     def total(inputs: Tensor) -> tuple[Tensor, Tensor]:
         answers = teacher(inputs if teacher_input_grad else x)
@@ -89,8 +96,15 @@ def penalised_terms(
         return value, value
 
     slopes, value = torch.func.grad(total, has_aux=True)(x)
-    norms = (slopes.square().flatten(1).sum(1) + TINY).sqrt()
-    return value / len(x), norms.mean()
+    return value / len(x), _norms(slopes.flatten(1), p).mean()
+
+
+def _norms(rows: Tensor, p: float) -> Tensor:
+    """The p-norm of every row, with a finite slope where a row is 0."""
+    if p == 2:
+        return (rows.square().sum(1) + TINY).sqrt()
+    # |g|ᵖ as exp(p log |g|): a power rounds differently from place to place in memory.
+    return (((rows.square() + TINY).log() * (p / 2)).logsumexp(1) / p).exp()
 
 
 TINY = 1e-12

@@ -94,6 +94,9 @@ def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params],
     # Batch norm writes into the buffers it is given: it gets copies, made here so that they carry every vmap axis.
     moved = {name: buffer.clone() for name, buffer in buffers.items()} if train else dict(buffers)
     hooks = [module.get_submodule(point).register_forward_hook(_keep(features, point)) for point in points]
+    if torch.is_autocast_enabled(x.device.type):
+        norms = (layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase))
+        hooks += [layer.register_forward_pre_hook(_in_full) for layer in norms]
     try:
         module.train(train)
         output = functional_call(module, (dict(params), moved), (x,), strict=True)
@@ -139,6 +142,11 @@ def _keep(features: Features, point: str) -> Callable[[nn.Module, object, Tensor
         features[point] = output
 
     return hook
+
+
+def _in_full(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """In mixed precision, statistics are those of single-precision numbers."""
+    return (inputs[0].float(),)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tsd.engine.rng import Streams
     from tsd.models._base import Model, View
 
+SCHEDULES = ("constant", "cosine", "linear", "step")
+PRECISIONS = ("full", "bf16")
+
 Alter = Callable[[int, "Mapping[str, Tensor]"], "dict[str, Tensor]"]
 
 
@@ -72,10 +75,13 @@ class GradientStudy(Study):
     )
     lr: Batched[float] = field(5e-3, gt=0, doc="Step size of the optimizer.")
     momentum: Batched[float] = field(0.0, ge=0, lt=1, doc="Momentum of sgd; adam and adamw do not read it.")
+    nesterov: Static[bool] = field(False, doc="Whether sgd's momentum looks ahead, after Nesterov.")
     weight_decay: Batched[float] = field(0.0, ge=0, doc="Decoupled in adamw, added to the gradient in sgd and adam.")
-    schedule: Static[str] = field(
-        "constant", choices=("constant", "cosine", "linear"), doc="Course of lr over the steps."
+    schedule: Static[str] = field("constant", choices=SCHEDULES, doc="Course of lr over the steps.")
+    milestones: Static[str] = field(
+        "0.5 0.75", doc="Shares of the steps after which the schedule step multiplies lr by milestone_factor."
     )
+    milestone_factor: Static[float] = field(0.1, gt=0, doc="What lr is multiplied by at each milestone.")
     batch_size: Static[int] = field(300, ge=1, unit="samples", doc="Samples a step; at most the whole training set.")
     epochs: Static[int] = field(100, ge=1, unit="epochs", doc="Passes over the training set, where steps is 0.")
     steps: Static[int] = field(0, ge=0, unit="steps", doc="Optimizer steps; 0 leaves the length to epochs.")
@@ -84,6 +90,9 @@ class GradientStudy(Study):
         "auto", choices=("auto", "loop", "vmap", "dense"), doc="How the engine steps; auto follows its fixed rule."
     )
     dtype: Static[str] = field("float32", choices=("float32", "float64"), doc="Precision of parameters and data.")
+    precision: Static[str] = field(
+        "full", choices=PRECISIONS, doc="bf16 runs the student's layers in bfloat16; weights and loss keep dtype."
+    )
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,7 @@ class Start:
         alter: (update from 0, its batch) → the batch that is learned in its place: augmentation, noise, other inputs.
             Gets and gives tensors with the sample axis first; draws by keyed streams, so that it depends on the update
             alone.
+        others: further sets of training data by name, each as `train`, for phases that learn from another one.
     """
 
     model: Model
@@ -128,6 +138,7 @@ class Start:
     held: Mapping[str, Any]
     whole: Mapping[str, Tensor] = attribute(default_factory=dict)
     alter: Alter | None = None
+    others: Mapping[str, Mapping[str, Tensor]] = attribute(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,10 +149,16 @@ class Phase:
     Args:
         share: of the run's updates, 0 to 1.
         loss: of one student on one batch, as `loss` of a study.
+        lr: the Batched field that holds its step size; where that is 0 for a trial, and where none is named, it is lr.
+        optimizer: the rule of this phase; empty takes that of the trial.
+        data: which of `Start.others` it learns from; empty takes `Start.train`.
     """
 
     share: float
     loss: Callable[[View, Mapping[str, Tensor], Any], Tensor]
+    lr: str = ""
+    optimizer: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,6 +210,8 @@ class Artefact:
         needs: what `make` takes from the shelf.
         before: a trial's values → those by which the trial differs whose artefact of this kind `make` takes from the
             shelf too (one assistant is taught by another); empty where there is none.
+        stored: whether the store keeps it. What is quick to make again (drawn data) stays in the memory of a worker,
+            shared by the trials of a pack; a study makes no other mention of it than asking the shelf.
     """
 
     name: str
@@ -201,6 +220,7 @@ class Artefact:
     make: Callable[[Any, Streams, Shelf], Kept]
     needs: tuple[Artefact, ...] = ()
     before: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda values: {}
+    stored: bool = True
 
 
 Kept = tuple[dict[str, "np.ndarray"], dict[str, float | int | str]]

@@ -36,8 +36,13 @@ LOGITS, FEATURE, TEACHER, STATE, PRODUCT, DRAWN = "logits", "feature.", "teacher
 def live(trial: Any) -> bool:
     """Whether the teacher is run on every batch."""
     method = trial.part("method")
-    whole_set = method.needs.features and not trial.samples_per_class
+    whole_set = method.needs.features and (not trial.samples_per_class or sees_all(trial))
     return bool(method.needs.live_teacher or trial.augment != "none" or whole_set)
+
+
+def sees_all(trial: Any) -> bool:
+    """Whether a stage of the method sees the whole training set, and others the student's samples of it."""
+    return any(stretch.images == "all" for stretch in trial.part("method").phases())
 
 
 def shown(teacher: Fitted, x: Tensor, points: tuple[str, ...]) -> dict[str, Tensor]:

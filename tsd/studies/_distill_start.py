@@ -10,7 +10,7 @@ from tsd import data
 from tsd.lazy import torch
 from tsd.methods._teacher import images, network, taught
 from tsd.studies._base import Start
-from tsd.studies._distill_lesson import LOGITS, PRODUCT, STATE, TEACHER, alters, live, product, shown
+from tsd.studies._distill_lesson import LOGITS, PRODUCT, STATE, TEACHER, alters, live, product, sees_all, shown
 from tsd.studies._distill_networks import pair, student_size, tutor
 from tsd.studies._distill_pupil import MEMORY, Pupil
 
@@ -49,7 +49,8 @@ def start(trial: Any, streams: Streams, shelf: Shelf) -> Start:
         "teacher_logits": teacher.logits["test"],
         "teacher_params": teacher.facts["params"],
     }
-    return Start(pupil, params, buffers, train, held, whole, alters(trial, streams, total, run))
+    others = {"all": _all(at_hand, method.needs.rows)} if sees_all(trial) else {}
+    return Start(pupil, params, buffers, train, held, whole, alters(trial, streams, total, run), others)
 
 
 def _samples(
@@ -69,6 +70,12 @@ def _samples(
     if not live(trial):
         train |= {LOGITS: logits} | shown(teacher.network, x, tuple(trial.part("method").reads(*pair(trial))))
     return seen, train
+
+
+def _all(at_hand: data.Images, rows: bool) -> dict[str, Tensor]:
+    """The whole training set, for a stage that reads no labels."""
+    found = {"x": at_hand.x_train, "y": at_hand.y_train}
+    return found | {"row": torch.arange(len(at_hand.x_train))} if rows else found
 
 
 def _pupil(trial: Any, streams: Streams, at_hand: data.Images) -> tuple[Model, Params, Params]:

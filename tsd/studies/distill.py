@@ -198,7 +198,16 @@ def phases(trial: Trial) -> list[Phase]:
     teacher = network(tutor(trial).network(trial), trial.activation, *inputs(trial))
     networks = pair(trial)
     given = (teacher, method.products(*networks), networks)
-    return [Phase(share, functools.partial(teach, formula, *given)) for share, formula in method.phases()]
+    return [
+        Phase(
+            stretch.share,
+            functools.partial(teach, stretch.loss, *given),
+            lr=stretch.lr,
+            optimizer="" if stretch.optimizer == "same" else stretch.optimizer,
+            data="" if stretch.images == "student" else stretch.images,
+        )
+        for stretch in method.phases()
+    ]
 
 
 def penalties(trial: Trial) -> dict[str, float]:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, AdamW, lr_scheduler
 
-from tsd.engine.optim import SCHEDULES, optimizer
+from tsd.engine.optim import SCHEDULES, course, milestones, optimizer
+from tsd.errors import UserError
+from tsd.studies._base import GradientStudy
 
 STEPS = 12
 VALUES = {"lr": [1e-2, 0.3, 2e-3], "momentum": [0.0, 0.9, 0.5], "weight_decay": [0.1, 0.0, 1e-3]}
@@ -80,3 +82,38 @@ def test_a_schedule_scales_the_rate_of_every_trial(name):
         optimizer(name, [param], values)([grad], 0, share)
         ends.append(param)
     torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("marks", "factor"), [("0.5 0.75", 0.1), ("0.25, 0.5, 0.75", 0.2)])
+def test_a_schedule_of_steps_is_that_of_torch(marks, factor):
+    optim = SGD([torch.zeros(1)], lr=0.5)
+    ends = [round(STEPS * mark) for mark in milestones(marks)]
+    schedule = lr_scheduler.MultiStepLR(optim, ends, factor)
+    share = course(GradientStudy(schedule="step", milestones=marks, milestone_factor=factor))
+    for step in range(STEPS):
+        assert 0.5 * share(step / STEPS) == pytest.approx(optim.param_groups[0]["lr"], rel=1e-12)
+        optim.step()
+        schedule.step()
+    assert share(0.999) == pytest.approx(factor ** len(ends))
+
+
+@pytest.mark.parametrize("marks", ["", "0", "1", "0.5 0.5", "0.7 0.2", "half", "-0.1", "nan"])
+def test_milestones_that_are_no_ascending_shares_are_refused(marks):
+    with pytest.raises(UserError, match="ascending and between 0 and 1"):
+        milestones(marks)
+
+
+def test_momentum_that_looks_ahead_is_that_of_torch():
+    torch.manual_seed(0)
+    start, grads = torch.randn(5, dtype=torch.float64), torch.randn(STEPS, 5, dtype=torch.float64)
+    theirs, ours = start.clone(), start.clone().unsqueeze(0)
+    other = SGD([theirs], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
+    values = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+    update = optimizer(
+        "sgd", [ours], {k: torch.tensor([v], dtype=torch.float64) for k, v in values.items()}, nesterov=True
+    )
+    for step, grad in enumerate(grads):
+        theirs.grad = grad
+        other.step()
+        update([grad.unsqueeze(0)], step, 1.0)
+    torch.testing.assert_close(ours[0], theirs, rtol=1e-12, atol=1e-12)

@@ -45,7 +45,7 @@ def test_the_labels_count_once():
 
 def test_a_sum_sees_the_adapters_of_each_method_and_goes_through_its_stages():
     two = METHODS.load("fitnet+at").Method()
-    assert [share for share, _ in two.phases()] == [share for share, _ in METHODS.load("fitnet").Method().phases()]
+    assert [phase.share for phase in two.phases()] == [p.share for p in METHODS.load("fitnet").Method().phases()]
     assert outcome("fitnet+at", at_weight=0.0) == outcome("fitnet")
 
 
