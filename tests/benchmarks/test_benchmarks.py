@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from benchmarks import engine, gpu, planning, store, throughput
 from benchmarks.__main__ import VERBS, main
@@ -136,12 +137,12 @@ def test_all_contenders_train_the_same_student(tmp_path):
     file.write_text(throughput.SWEEP.replace("SEEDS", "2"))
     fixed = spec.load(file).fixed
     trial = spectral.Trial.of(fixed)
-    begun = spectral.start(trial, Streams({}), None)
+    begun = spectral.start(trial, Streams({}), MemoryShelf())
     assert [p.shape for p in begun.params.values()] == [p.shape for p in throughput.student().parameters()]
     data = throughput.draw(0)
     assert {name: len(each) for name, each in begun.train.items()} == {"x": len(data["x"]), "y": len(data["y"])}
     assert len(data["test_y"]) == trial.test_samples and trial.steps == throughput.STEPS
-    [outcome] = run_pack(spectral, [trial], [Streams({})], None)
+    [outcome] = run_pack(spectral, [trial], [Streams({})], MemoryShelf())
     metrics = outcome.measured.metrics
     assert outcome.way == "dense" and metrics["test_mse"] < 0.5 * metrics["target_variance"]
     error = throughput.trained({"seed": 0, "lr": throughput.LR})

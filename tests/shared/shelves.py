@@ -11,7 +11,7 @@ class MemoryShelf:
 
     def get(self, artefact, trial, streams):
         values = trial.values()
-        key = (artefact.name, *map(values.get, artefact.fields), *(streams.seeds[s] for s in artefact.streams))
+        key = (artefact.name, *map(values.get, artefact.fields), *(streams.seeds.get(s, 0) for s in artefact.streams))
         if key not in self.kept:
             self.kept[key] = artefact.make(trial, streams, self)
             self.made.append((artefact.name, trial))

@@ -70,19 +70,20 @@ def trial_maker(trial: Any) -> Callable[[Mapping[str, Tensor]], Any]:
 
 
 def placed(starts: Sequence[Start], device: torch.device, dtype: torch.dtype) -> list[Start]:
-    """The starts on `device`, what is trained and what it is trained on in `dtype`. `held` keeps its own precision. One
-    object stays one object, however many starts hold it."""
-    moved: dict[tuple[int, bool], tuple[Any, Any]] = {}
+    """The starts on `device`, what is trained and what it is trained on in `dtype`; `held` keeps its own precision.
+    What is one piece of memory becomes one object, however many starts hold it."""
+    moved: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
     def move(value: Any, cast: bool) -> Any:
         if isinstance(value, Mapping):
             return {name: move(entry, cast) for name, entry in value.items()}
         if not isinstance(value, Tensor):
             return value
-        key = id(value), cast and value.is_floating_point()
+        kind = dtype if cast and value.is_floating_point() else value.dtype
+        key = value.data_ptr(), value.shape, value.stride(), value.dtype, kind
         if key not in moved:
-            # The original is kept beside its copy: while it lives, no other tensor can get its id.
-            moved[key] = value, value.to(device, dtype if key[1] else value.dtype)
+            # The original is kept beside its copy: while it lives, its memory is not given to another tensor.
+            moved[key] = value, value.to(device, kind)
         return moved[key][1]
 
     return [
@@ -92,7 +93,6 @@ def placed(starts: Sequence[Start], device: torch.device, dtype: torch.dtype) ->
             buffers=move(start.buffers, True),
             train=move(start.train, True),
             whole=move(start.whole, True),
-            others=move(start.others, True),
             held=move(start.held, False),
         )
         for start in starts

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.lazy import torch
-from tsd.studies._base import Curve, Fitted, GradientStudy, Measured, Metric, Shelf, Start
+from tsd.models._base import below
+from tsd.studies._base import Artefact, Curve, Fitted, GradientStudy, Kept, Measured, Metric, Shelf, Start
 from tsd.studies._spectral_observables import keep_curve, kept_counts, mse, observables, path_distance, paths
 from tsd.studies._spectral_pruning import alive, by_count, by_percentile, by_threshold, core, node_scores, prune
 
@@ -153,27 +154,48 @@ def prepare(trial: Trial) -> None:
 
 
 def start(trial: Trial, streams: Streams, shelf: Shelf) -> Start:
-    """A random teacher (its first layer spectral with λ = 1), Gaussian inputs with its labels, an untrained student."""
-    dtype = getattr(torch, trial.dtype)
-    teacher, student = _teacher(trial), _student(trial)
-    weights = {
-        name: tensor.to(dtype)
-        for name, tensor in teacher.init(lambda purpose: streams.generator("teacher", purpose))[0].items()
-    }
+    """Gaussian inputs with the labels of a random teacher, and an untrained student."""
+    task = {name: torch.from_numpy(array) for name, array in shelf.get(TASK, trial, streams)[0].items()}
+    student = _student(trial)
     params, buffers = student.init(lambda purpose: streams.generator("init", purpose))
-
-    def labelled(purpose: str, count: int) -> dict[str, Tensor]:
-        drawn = streams.generator("data", purpose).standard_normal((count, trial.input_dim))
-        x = torch.from_numpy(drawn).to(dtype)
-        return {"x": x, "y": teacher.forward(weights, {}, x).output}
-
-    known = labelled("inputs", trial.samples)
     train_count = trial.samples - max(1, round(VALIDATION_SHARE * trial.samples))
+    known, test = below("known.", task), below("test.", task)
     train = {name: tensor[:train_count] for name, tensor in known.items()}
     validation = {name: tensor[train_count:] for name, tensor in known.items()}
-    test = labelled("test inputs", trial.test_samples)
-    held = {"train": train, "validation": validation, "test": test, "teacher": weights, "streams": streams}
-    return Start(student, params, buffers, train, held)
+    held = {"train": train, "validation": validation, "test": test, "teacher": below("teacher.", task)}
+    return Start(student, params, buffers, train, held | {"streams": streams})
+
+
+def _draw(trial: Trial, streams: Streams, shelf: Shelf) -> Kept:
+    """A random teacher (its first layer spectral with λ = 1), and Gaussian inputs with its labels."""
+    dtype, teacher = getattr(torch, trial.dtype), _teacher(trial)
+    drawn, _ = teacher.init(lambda purpose: streams.generator("teacher", purpose))
+    weights = {name: tensor.to(dtype) for name, tensor in drawn.items()}
+    arrays = {f"teacher.{name}": tensor.numpy() for name, tensor in weights.items()}
+    for name, purpose, count in (("known", "inputs", trial.samples), ("test", "test inputs", trial.test_samples)):
+        inputs = streams.generator("data", purpose).standard_normal((count, trial.input_dim))
+        x = torch.from_numpy(inputs).to(dtype)
+        arrays |= {f"{name}.x": x.numpy(), f"{name}.y": teacher.forward(weights, {}, x).output.numpy()}
+    return arrays, {}
+
+
+TASK = Artefact(
+    name="task",
+    fields=(
+        "teacher_width",
+        "second_width",
+        "input_dim",
+        "depth",
+        "activation",
+        "samples",
+        "test_samples",
+        "dtype",
+    ),
+    streams=("teacher", "data"),
+    make=_draw,
+    stored=False,
+)
+"""What a student learns, the same for all that agree in these."""
 
 
 def loss(student: View, batch: Mapping[str, Tensor], trial: Trial) -> Tensor:

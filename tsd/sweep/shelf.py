@@ -59,9 +59,8 @@ class StoreShelf:
         made_from = recipe(self.name, self.study.VERSION, artefact, values)
         name = key(made_from)
         if name not in self._recent:
-            self._recent[name] = self.store.artefacts.read(name) or self._make(
-                name, made_from, artefact, trial, streams
-            )
+            at_hand = self.store.artefacts.read(name) if artefact.stored else None
+            self._recent[name] = at_hand or self._make(name, made_from, artefact, trial, streams)
         self._recent.move_to_end(name)
         while len(self._recent) > self.capacity:
             self._recent.popitem(last=False)
@@ -69,5 +68,6 @@ class StoreShelf:
 
     def _make(self, name: str, made_from: dict[str, Any], artefact: Artefact, trial: Any, streams: Streams) -> Kept:
         arrays, facts = artefact.make(trial, streams, self)
-        self.store.artefacts.write(name, arrays, facts, made_from)
+        if artefact.stored:
+            self.store.artefacts.write(name, arrays, facts, made_from)
         return arrays, facts

@@ -21,6 +21,13 @@ def test_a_shared_tensor_stays_one_object_when_it_is_cast():
     assert first.train["x"].dtype == torch.float64
 
 
+def test_views_of_one_piece_of_memory_become_one_object_and_other_views_do_not():
+    x = torch.randn(8, 3)
+    first, second, third = placed([start_of(x[:4]), start_of(x[:4]), start_of(x[4:])], CPU, torch.float64)
+    assert first.train["x"] is second.train["x"]
+    assert torch.equal(third.train["x"], x[4:].double())
+
+
 def test_labels_and_what_is_held_keep_their_precision():
     (start,) = placed([start_of(torch.randn(4, 3))], CPU, torch.float64)
     assert start.train["label"].dtype == torch.int64

@@ -4,6 +4,7 @@ from statistics import median
 
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.rng import Streams
 from tsd.engine.run import run_pack
@@ -20,7 +21,7 @@ def trial_of(**values):
 
 def student_of(trial):
     """A student whose eigenvalues differ, and what it is held against."""
-    start = spectral.start(trial, SEEDS, None)
+    start = spectral.start(trial, SEEDS, MemoryShelf())
     params = dict(start.params)
     if trial.layer == "spectral":
         params["layer1.eigenvalues"] = torch.linspace(0.1, 2, trial.student_width)
@@ -112,10 +113,12 @@ def test_kept_counts_are_dense_up_to_twice_the_teacher_and_end_with_the_student(
 
 def test_labels_come_from_one_teacher_and_a_fifth_is_held_out():
     trial = trial_of(samples=100)
-    first, second = (spectral.start(trial, Streams({"teacher": 1, "data": 2, "init": i}), None) for i in range(2))
+    first, second = (
+        spectral.start(trial, Streams({"teacher": 1, "data": 2, "init": i}), MemoryShelf()) for i in range(2)
+    )
     assert len(first.train["x"]) == 80 and len(first.held["validation"]["x"]) == 20
     torch.testing.assert_close(first.train["y"], second.train["y"], rtol=0, atol=0)
-    other = spectral.start(trial, Streams({"teacher": 2, "data": 2}), None)
+    other = spectral.start(trial, Streams({"teacher": 2, "data": 2}), MemoryShelf())
     assert torch.equal(first.train["x"], other.train["x"]) and not torch.equal(first.train["y"], other.train["y"])
     assert not torch.equal(first.held["test"]["x"][:20], first.held["validation"]["x"])
 
@@ -123,7 +126,7 @@ def test_labels_come_from_one_teacher_and_a_fifth_is_held_out():
 @pytest.mark.parametrize("layer", ["spectral", "direct"])
 def test_training_lowers_every_error_and_metrics_fit_together(layer):
     trial = trial_of(layer=layer, epochs=300, samples=200, student_width=8, eigenvector_l2=1e-3, eigenvalue_l2=5e-5)
-    outcomes = run_pack(spectral, [trial] * 2, [SEEDS, Streams({"init": 9})], None)
+    outcomes = run_pack(spectral, [trial] * 2, [SEEDS, Streams({"init": 9})], MemoryShelf())
     for outcome in outcomes:
         metrics, curves = outcome.measured.metrics, {c.metric: c for c in outcome.measured.curves}
         assert outcome.state == "done" and outcome.way == "dense"
@@ -144,7 +147,9 @@ def test_spectral_students_and_the_group_penalty_find_the_teachers_width_and_a_r
 
     def alive_nodes(layer):
         trial = trial_of(**sizes, epochs=300, curve_points=0, finetune_epochs=0, layer=layer, spectral_layers=2)
-        return [outcome.measured.metrics["alive_nodes"] for outcome in run_pack(spectral, [trial] * 8, seeds, None)]
+        return [
+            outcome.measured.metrics["alive_nodes"] for outcome in run_pack(spectral, [trial] * 8, seeds, MemoryShelf())
+        ]
 
     own, lasso, direct = map(alive_nodes, ("spectral", "group_lasso", "direct"))
     assert sum(a == b for a, b in zip(own, lasso, strict=True)) >= 7
@@ -156,8 +161,10 @@ def test_spectral_students_and_the_group_penalty_find_the_teachers_width_and_a_r
 def test_other_layers_too_give_the_same_bits_in_any_company(values):
     trials = [trial_of(**values, eigenvalue_l2=10.0**-i, eigenvector_l2=0.1 * i) for i in range(3)]
     seeds = [Streams({"data": i, "init": i}) for i in range(3)]
-    together = [repr(outcome) for outcome in run_pack(spectral, trials, seeds, None)]
-    alone = [repr(run_pack(spectral, [trial], [own], None)[0]) for trial, own in zip(trials, seeds, strict=True)]
+    together = [repr(outcome) for outcome in run_pack(spectral, trials, seeds, MemoryShelf())]
+    alone = [
+        repr(run_pack(spectral, [trial], [own], MemoryShelf())[0]) for trial, own in zip(trials, seeds, strict=True)
+    ]
     assert alone == together
 
 
@@ -199,7 +206,7 @@ def test_more_spectral_layers_than_layers_are_refused():
 
 def test_curves_of_single_nodes_are_recorded_where_they_are_asked_for():
     def curves(**values):
-        [outcome] = run_pack(spectral, [trial_of(**values)], [SEEDS], None)
+        [outcome] = run_pack(spectral, [trial_of(**values)], [SEEDS], MemoryShelf())
         return {curve.metric: curve for curve in outcome.measured.curves}
 
     few, many, deep = curves(observables=False), curves(), curves(spectral_layers=2)
@@ -210,9 +217,9 @@ def test_curves_of_single_nodes_are_recorded_where_they_are_asked_for():
 
 
 def test_double_precision_reaches_every_number():
-    held = spectral.start(trial_of(dtype="float64"), SEEDS, None).held
+    held = spectral.start(trial_of(dtype="float64"), SEEDS, MemoryShelf()).held
     assert held["test"]["y"].dtype == torch.float64
-    (outcome,) = run_pack(spectral, [trial_of(dtype="float64")], [SEEDS], None)
-    (single,) = run_pack(spectral, [trial_of()], [SEEDS], None)
+    (outcome,) = run_pack(spectral, [trial_of(dtype="float64")], [SEEDS], MemoryShelf())
+    (single,) = run_pack(spectral, [trial_of()], [SEEDS], MemoryShelf())
     got, near = outcome.measured.metrics["test_mse"], single.measured.metrics["test_mse"]
     assert got == pytest.approx(near, rel=1e-3) and got != near

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import wasserstein_distance
+from shelves import MemoryShelf
 
 from tsd.engine.rng import Streams
 from tsd.models.spectral_mlp import kernel
@@ -18,7 +19,7 @@ TRIAL = spectral.Trial.of(spectral.EXAMPLE | {"student_width": 30, "dtype": "flo
 
 @pytest.fixture
 def student():
-    start = spectral.start(TRIAL, SEEDS, None)
+    start = spectral.start(TRIAL, SEEDS, MemoryShelf())
     params = {name: tensor.double() for name, tensor in start.params.items()}
     params["layer1.eigenvalues"] = torch.linspace(0, 2, 30, dtype=torch.float64)
     return Fitted(start.model, params, {}), start.held

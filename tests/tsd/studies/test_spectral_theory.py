@@ -6,6 +6,7 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
+from shelves import MemoryShelf
 
 from tsd.engine.fit import fit
 from tsd.engine.rng import Streams
@@ -139,7 +140,7 @@ def test_test_errors_scatter_around_gaussian_theory_by_one_over_the_root_of_the_
 
     def deviation(test_samples, seed):
         own = spectral.Trial.of(trial | {"test_samples": test_samples})
-        start = spectral.start(own, Streams({"teacher": 3, "init": 4, "data": seed}), None)
+        start = spectral.start(own, Streams({"teacher": 3, "init": 4, "data": seed}), MemoryShelf())
         student = {name: tensor.double() for name, tensor in start.params.items()}
         measured = spectral.mse(Fitted(start.model, student, {}), start.held["test"])
         return measured / single_node_error(start.held["teacher"], student) - 1
