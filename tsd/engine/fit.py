@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tsd.engine.arithmetic import no_denormals, one_thread
 from tsd.engine.batches import Batches
+from tsd.engine.checkpoint import Checkpoint, Keep, State, remember
 from tsd.engine.learn import Learn, Objective, Penalties, folds, learner
 from tsd.engine.record import Recorder, Trace
 from tsd.engine.rng import Streams
@@ -57,6 +58,7 @@ def fit(
     trace: Trace | None = None,
     device: str = "cpu",
     reads_features: bool = False,
+    keep: Keep | None = None,
 ) -> list[Fit]:
     """Train every start with the fields of its trial. On one CPU thread each result has the same bits in any company.
 
@@ -68,6 +70,7 @@ def fit(
         trace: looked at `curve_points` times, the untrained student and the last step included.
         device: cpu, cuda, …
         reads_features: whether `loss` reads hidden features, which the dense way does not show.
+        keep: where long training is kept now and then, and goes on from; the bits are those of training in one go.
     Returns:
         One `Fit` a start, in the order given.
     Raises:
@@ -81,6 +84,7 @@ def fit(
     ready = placed(starts, place, getattr(torch, trials[0].dtype))
     objective = Objective(phases, penalties, group_penalties)
     fits: dict[int, Fit] = {}
+    checkpoint = Checkpoint(keep)
     with one_thread(), no_denormals(), torch.no_grad():
         for part in _stacks(objective, ready, trials, way, place):
             # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
@@ -92,6 +96,7 @@ def fit(
                 objective=objective,
                 trace=trace,
                 way=way,
+                checkpoint=checkpoint,
             )
             fits |= zip(part, ended, strict=False)
     return [fits[i] for i in range(len(starts))]
@@ -133,8 +138,9 @@ def _train(
     objective: Objective,
     trace: Trace | None,
     way: str,
+    checkpoint: Checkpoint,
 ) -> list[Fit]:
-    """One stack, from its starts to its ends."""
+    """One stack, from its starts, or from where it was left, to its ends."""
     settings = trials[0]
     stack = Stack.of(starts)
     data, batches = "", Batches.of(starts, seeds, settings.batch_size)
@@ -142,21 +148,28 @@ def _train(
     recorder = Recorder(trace, trials, [start.held for start in starts], total)
     health = torch.zeros(len(trials), device=batches.device)
     phases = dict(zip(edges(objective.phases, total), objective.phases, strict=True))
+    state, name = State(stack, health, recorder), checkpoint.name(trials, seeds, way)
+    left = checkpoint.read(name)
+    first = state.restore(left) if left else 0
     learn: Learn
-    for step in range(total + 1):
+    for step in range(first, total + 1):
         if step % CHECK_EVERY == 0 or step == total or recorder.due(step):
             alive = _finite(health, stack)
             recorder.record(step, stack.member, alive)
             if step == total or not any(alive):
+                checkpoint.ended(name, state, step)
                 break
-        span = next(((low, high) for low, high in phases if low == step), None)
+        span = next(((low, high) for low, high in phases if low == step or low < step == first < high), None)
         if span and phases[span].data != data:
             data = phases[span].data
             batches = Batches.of(starts, seeds, settings.batch_size, data)
         batch = batches.at(step)
         if span:
             learn = learner(objective, phases[span], span, stack=stack, trials=trials, batch=batch, way=way)
+            if left and span[0] < step:
+                remember(left, learn.memory)
         health.add_(learn(step, batch), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
+        checkpoint.at(name, state, step + 1, learn.memory)
     return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(len(trials))]
 
 

@@ -19,8 +19,22 @@ SMALLEST_NORM = 1e-30
 """A row shorter than this has no direction."""
 
 Penalties = Callable[[Any], Mapping[str, float]]
-Learn = Callable[[int, Batch], Tensor]
-"""(update from 0, its batch) → the loss of every trial; moves the parameters of the stack."""
+
+
+@dataclass(frozen=True)
+class Learn:
+    """What makes the updates of a stack.
+
+    Args:
+        update: (update from 0, its batch) → the loss of every trial; moves the parameters of the stack.
+        memory: what the optimizer carries from step to step.
+    """
+
+    update: Callable[[int, Batch], Tensor]
+    memory: Sequence[Tensor] = ()
+
+    def __call__(self, step: int, batch: Batch) -> Tensor:
+        return self.update(step, batch)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ def learner(
     share = course(settings)
     if folds(objective, stack.model, stack.params, settings, way):
         descend = descent(cast(DenseModel, stack.model), settings, values, phase.loss, stack.params)
-        return lambda step, batch: descend(batch, share((step - low) / (high - low)))
+        return Learn(lambda step, batch: descend(batch, share((step - low) / (high - low))))
     names = list(stack.params)
     if len(objective.phases) > 1:
         names = reached(stack, settings, values, phase.loss, batch)
@@ -81,7 +95,7 @@ def learner(
         update(pull(grads), step - low, share((step - low) / (high - low)))
         return losses
 
-    return learn
+    return Learn(learn, update.memory)
 
 
 def _pull(

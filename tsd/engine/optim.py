@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import cos, pi, sqrt
 from typing import Any
@@ -13,8 +14,23 @@ from torch import Tensor
 from tsd.errors import UserError
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
-Update = Callable[[Tensors, int, float], None]
-"""(gradients, step from 0, schedule's share of the learning rate) → moves the parameters it was made for."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update rule of the parameters it was made for.
+
+    Args:
+        move: (gradients, step from 0, schedule's share of the learning rate) → moves the parameters.
+        memory: what it carries from step to step; changed in place.
+    """
+
+    move: Callable[[Tensors, int, float], None]
+    memory: list[Tensor]
+
+    def __call__(self, grads: Tensors, step: int, share: float) -> None:
+        self.move(grads, step, share)
+
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda done: 1.0,
@@ -95,7 +111,7 @@ def _sgd(params: Tensors, rates: list[Tensor], decays: list[Tensor], momenta: li
             grads = torch._foreach_addcmul(grads, velocities, momenta) if nesterov else velocities
         torch._foreach_addcmul_(params, grads, _times(rates, share), -1.0)
 
-    return update
+    return Update(update, velocities)
 
 
 def _adam(params: Tensors, rates: list[Tensor], decays: list[Tensor], decoupled: bool) -> Update:
@@ -122,7 +138,7 @@ def _adam(params: Tensors, rates: list[Tensor], decays: list[Tensor], decoupled:
         moves = torch._foreach_mul(means, _times(now, unbias / (1 - BETA1 ** (step + 1))))
         torch._foreach_addcdiv_(params, moves, scales, -1.0)
 
-    return update
+    return Update(update, [*means, *squares])
 
 
 def _times(rates: list[Tensor], share: float) -> list[Tensor]:

@@ -18,14 +18,14 @@ def record_steps(total: int, points: int) -> list[int]:
 
 
 class Recorder:
-    """Collects what `trace` says of each trial."""
+    """Collects what `trace` says of each trial: `seen`, by step and name."""
 
     def __init__(
         self, trace: Trace | None, trials: Sequence[Any], held: Sequence[Mapping[str, Any]], total: int
     ) -> None:
         self._trace, self._trials, self._held = trace, trials, held
         self._due = set(record_steps(total, trials[0].curve_points)) if trace else set()
-        self._seen: list[list[tuple[int, Mapping[str, float]]]] = [[] for _ in trials]
+        self.seen: list[dict[int, dict[str, float]]] = [{} for _ in trials]
 
     def due(self, step: int) -> bool:
         """Whether the students are to be looked at after `step` updates."""
@@ -37,13 +37,14 @@ class Recorder:
             return
         for index, (trial, held) in enumerate(zip(self._trials, self._held, strict=True)):
             if alive[index]:
-                self._seen[index].append((step, self._trace(member(index), held, trial)))
+                found = self._trace(member(index), held, trial)
+                self.seen[index][step] = {name: float(value) for name, value in found.items()}
 
     def curves(self, index: int) -> list[Curve]:
         """The curves of one trial so far, one for each name that its trace gave."""
-        seen = self._seen[index]
+        seen = self.seen[index].items()
         names = dict.fromkeys(name for _, values in seen for name in values)
         return [
-            Curve(name, [step for step, v in seen if name in v], [float(v[name]) for _, v in seen if name in v])
+            Curve(name, [step for step, v in seen if name in v], [v[name] for _, v in seen if name in v])
             for name in names
         ]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tsd.engine.arithmetic import one_thread
+from tsd.engine.checkpoint import Keep
 from tsd.engine.fit import Fit, fit
 from tsd.engine.rng import Streams
 from tsd.engine.stack import placed
@@ -16,7 +17,13 @@ from tsd.studies._base import Measured, Outcome, Shelf, Start
 
 
 def run_pack(
-    study: ModuleType, trials: Sequence[Any], seeds: Sequence[Streams], shelf: Shelf, device: str = "cpu"
+    study: ModuleType,
+    trials: Sequence[Any],
+    seeds: Sequence[Streams],
+    shelf: Shelf,
+    device: str = "cpu",
+    *,
+    keep: Keep | None = None,
 ) -> list[Outcome]:
     """Compute every trial of a pack. On one CPU thread an outcome has the same bits whatever else is in the pack.
 
@@ -26,6 +33,7 @@ def run_pack(
         seeds: the random streams of each trial.
         shelf: where trials find their artefacts.
         device: cpu, cuda, …
+        keep: where long training by gradients is kept now and then; a simulation keeps nothing.
     Returns:
         One outcome a trial, in the order given: done or diverged.
     Raises:
@@ -34,11 +42,11 @@ def run_pack(
     with one_thread():
         if hasattr(study, "simulate"):
             return list(study.simulate(trials, seeds))
-        return _gradient_pack(study, trials, seeds, shelf, device)
+        return _gradient_pack(study, trials, seeds, shelf, device, keep)
 
 
-def _gradient_pack(
-    study: ModuleType, trials: Sequence[Any], seeds: Sequence[Streams], shelf: Shelf, device: str
+def _gradient_pack(  # noqa: PLR0917
+    study: ModuleType, trials: Sequence[Any], seeds: Sequence[Streams], shelf: Shelf, device: str, keep: Keep | None
 ) -> list[Outcome]:
     drawn = [study.start(trial, streams, shelf) for trial, streams in zip(trials, seeds, strict=True)]
     starts = placed(drawn, torch.device(device), getattr(torch, trials[0].dtype))
@@ -52,6 +60,7 @@ def _gradient_pack(
         trace=getattr(study, "trace", None),
         device=device,
         reads_features=hasattr(study, "reads_features") and study.reads_features(trials[0]),
+        keep=keep,
     )
     with torch.no_grad():
         return [_outcome(study, *each) for each in zip(fits, starts, trials, strict=True)]
