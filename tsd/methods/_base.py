@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tsd.fields import Fields
 from tsd.lazy import torch
-from tsd.studies._base import Artefact
+from tsd.studies._base import Artefact, Measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +169,8 @@ class Distillation(Fields):
     neutral: ClassVar[Mapping[str, float | str]] = {}
     artefacts: ClassVar[tuple[Artefact, ...]] = ()
     """What is trained beforehand besides the teacher. Its arrays are named "<product>.<weight>"."""
+    reports: ClassVar[tuple[str, ...]] = ()
+    """Metrics and curves of the study that `report` gives."""
 
     @property
     def batch_statistics(self) -> bool:
@@ -206,6 +208,10 @@ class Distillation(Fields):
     def memory(self, student: Traits, teacher: Traits, samples: int, draw: Draw) -> Mapping[str, Tensor]:
         """What `lesson.memory` holds at the first update. The student is trained on `samples` samples."""
         return {}
+
+    def report(self, lesson: Lesson) -> Measured:
+        """The metrics and curves named in `reports`, of a trained student on one batch."""
+        return Measured({})
 
     def draw(
         self,

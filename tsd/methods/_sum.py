@@ -15,6 +15,7 @@ from pydantic import create_model
 
 from tsd.errors import UserError
 from tsd.methods._base import Distillation, Lesson, Needs, Stretch, Terms, Traits
+from tsd.studies._base import Measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +110,12 @@ class Sum(Distillation):
             found |= member.memory(student, teacher, samples, draw)
         return found
 
+    def report(self, lesson: Lesson) -> Measured:
+        """What any member reports."""
+        told = [member.report(_own(lesson, name)) for name, member in self.members.items()]
+        metrics = {name: value for each in told for name, value in each.metrics.items()}
+        return Measured(metrics, [curve for each in told for curve in each.curves])
+
     def draw(
         self,
         batch: Mapping[str, Tensor],
@@ -149,4 +156,5 @@ def added(terms: Mapping[str, ModuleType]) -> Added:
     method = create_model("Method", __base__=Sum, __doc__=told, **declared)
     method.kinds = kinds
     method.artefacts = tuple(dict.fromkeys(artefact for kind in kinds.values() for artefact in kind.artefacts))
+    method.reports = tuple(dict.fromkeys(name for kind in kinds.values() for name in kind.reports))
     return Added(method, told)

@@ -174,8 +174,12 @@ def recipe(trial: Any) -> GradientStudy:
         optimizer=trial.teacher_optimizer,
         lr=trial.teacher_lr,
         momentum=trial.teacher_momentum,
+        nesterov=trial.teacher_nesterov,
         weight_decay=trial.teacher_weight_decay,
         schedule=trial.teacher_schedule,
+        milestones=trial.teacher_milestones,
+        milestone_factor=trial.teacher_milestone_factor,
+        precision=trial.teacher_precision,
         batch_size=trial.teacher_batch_size,
         epochs=trial.teacher_epochs,
         curve_points=0,
@@ -215,7 +219,8 @@ def _train_teacher(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
 DATA_FIELDS = ("dataset", "gaussian_dim", "gaussian_classes", "gaussian_samples", "validation_per_class")
 RECIPE_FIELDS = (
     *("teacher_epochs", "teacher_lr", "teacher_schedule", "teacher_batch_size"),
-    *("teacher_optimizer", "teacher_momentum", "teacher_weight_decay", "teacher_augment"),
+    *("teacher_optimizer", "teacher_momentum", "teacher_nesterov", "teacher_weight_decay", "teacher_augment"),
+    *("teacher_milestones", "teacher_milestone_factor", "teacher_precision"),
 )
 TEACHER_FIELDS = (*DATA_FIELDS, "activation", "teacher", "teacher_width", "teacher_depth", *RECIPE_FIELDS)
 """What a teacher depends on; an artefact that is made from it depends on these too."""

@@ -20,6 +20,7 @@ from tsd.lazy import torch
 from tsd.methods import kd
 from tsd.methods._base import IMAGES, OPTIMIZERS, Lesson, Needs, Stretch, Taxonomy, Terms, Traits
 from tsd.methods._features import FeatureDistillation, Pairs, connected, connectors, stages
+from tsd.studies._base import Measured
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +53,7 @@ class Method(kd.Method, FeatureDistillation):
         teacher="pretrained", passes="boundaries", where="every stage", data="training set", schedule="two stages"
     )
     neutral: ClassVar = {"ab_mode": "joint", "ab_weight": 0.0, "soft_weight": 0.0}
+    reports: ClassVar = ("sign_agreement",)
 
     def choice(self, student: Traits, teacher: Traits) -> Pairs:
         """Every stage, in front of its activation."""
@@ -80,6 +82,11 @@ class Method(kd.Method, FeatureDistillation):
         """The terms `soft` and `hard`, and in joint mode `boundary`."""
         terms = super().loss(lesson)
         return {**terms, **self.boundaries(lesson)} if self.ab_mode == "joint" else terms
+
+    def report(self, lesson: Lesson) -> Measured:
+        """`sign_agreement`, mean over the stages."""
+        shares = [sign_agreement(own, other) for own, other in connected(self.pairs(*lesson.networks), lesson)]
+        return Measured({"sign_agreement": 100 * torch.stack(shares).mean().item()})
 
 
 def boundary_loss(student_pre: Tensor, teacher_pre: Tensor, margin: float | Tensor) -> Tensor:

@@ -12,11 +12,12 @@ Formula: `soft_cross_entropy`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tsd.fields import Static, field
 from tsd.lazy import torch
 from tsd.methods._base import Distillation, Lesson, Needs, Taxonomy, Terms
+from tsd.studies._base import Curve, Measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ class Method(Distillation):
 
     needs = Needs(labels=False, images=False, batch_statistics=True, draws=True, new_inputs=True)
     taxonomy = Taxonomy(teacher="pretrained", passes="logits", where="output", data="noise", schedule="offline")
+
+    reports: ClassVar = ("noise_entropy", "noise_class_entropy", "noise_classes")
 
     @property
     def batch_statistics(self) -> bool:
@@ -54,6 +57,26 @@ class Method(Distillation):
     def loss(self, lesson: Lesson) -> Terms:
         """The term `soft`."""
         return {"soft": soft_cross_entropy(lesson.student.output, lesson.teacher.output)}
+
+    def report(self, lesson: Lesson) -> Measured:
+        """How sure the teacher is of noise, and how evenly its answers fall on the classes."""
+        logits = lesson.teacher.output
+        shares = class_shares(logits)
+        told = {
+            "noise_entropy": entropy(torch.softmax(logits, 1)).mean().item(),
+            "noise_class_entropy": entropy(shares).item(),
+        }
+        return Measured(told, [Curve("noise_classes", range(len(shares)), (100 * shares).tolist())])
+
+
+def class_shares(logits: Tensor) -> Tensor:
+    """Share of the samples whose largest logit is that of each class, shape (class,); of logits (batch, class)."""
+    return logits.argmax(1).bincount(minlength=logits.shape[1]).double() / len(logits)
+
+
+def entropy(probability: Tensor) -> Tensor:
+    """−Σ p log p over the last axis, in nats; classes of probability 0 add nothing."""
+    return torch.special.entr(probability).sum(-1)
 
 
 def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

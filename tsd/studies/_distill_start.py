@@ -46,6 +46,7 @@ def start(trial: Any, streams: Streams, shelf: Shelf) -> Start:
         "train": seen,
         "test": {"x": at_hand.x_test, "y": at_hand.y_test},
         "validation": {"x": x_validation, "y": y_validation},
+        "teacher": {"params": teacher.network.params, "buffers": teacher.network.buffers},
         "teacher_logits": teacher.logits["test"],
         "teacher_params": teacher.facts["params"],
     }

@@ -19,13 +19,14 @@ from tsd import data, models
 from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.methods import METHODS
-from tsd.methods._teacher import network
-from tsd.studies._base import Artefact, GradientStudy, Measured, Metric, Phase
+from tsd.methods._teacher import network, recipe
+from tsd.studies._base import PRECISIONS, SCHEDULES, Artefact, GradientStudy, Measured, Metric, Phase
 from tsd.studies._classify import accuracy, agreement, calibration_error, divergence, nll, predict, recalibrated
 from tsd.studies._distill_lesson import teach
 from tsd.studies._distill_networks import inputs, pair, tutor
 from tsd.studies._distill_pruning import RULES, check_prunable, pruned
 from tsd.studies._distill_pupil import bare
+from tsd.studies._distill_report import report
 from tsd.studies._distill_start import start
 
 __all__ = ["start"]
@@ -58,14 +59,18 @@ class Trial(GradientStudy):
     teacher_epochs: Static[int] = field(2, ge=1, unit="epochs", doc="Passes of the teacher over its training set.")
     teacher_lr: Static[float] = field(2e-3, gt=0, doc="Step size of the teacher's optimizer.")
     teacher_schedule: Static[str] = field(
-        "linear", choices=("constant", "cosine", "linear"), doc="Course of teacher_lr over the teacher's steps."
+        "linear", choices=SCHEDULES, doc="Course of teacher_lr over the teacher's steps."
     )
+    teacher_milestones: Static[str] = field("0.5 0.75", doc="As milestones, of the teacher's schedule step.")
+    teacher_milestone_factor: Static[float] = field(0.1, gt=0, doc="As milestone_factor, of the teacher's schedule.")
     teacher_batch_size: Static[int] = field(50, ge=1, unit="samples", doc="Samples a step of the teacher.")
     teacher_optimizer: Static[str] = field(
         "adam", choices=("sgd", "adam", "adamw"), doc="Rule that turns the teacher's gradients into steps."
     )
     teacher_momentum: Static[float] = field(0.0, ge=0, lt=1, doc="Momentum of sgd, with which the teacher is trained.")
+    teacher_nesterov: Static[bool] = field(False, doc="Whether that momentum looks ahead, after Nesterov.")
     teacher_weight_decay: Static[float] = field(0.0, ge=0, doc="Decay of the teacher's weights.")
+    teacher_precision: Static[str] = field("full", choices=PRECISIONS, doc="As precision, of the teacher's training.")
     teacher_augment: Static[str] = field(
         "none", choices=data.AUGMENTATIONS, doc="What is done to the teacher's images at random in training."
     )
@@ -114,6 +119,8 @@ def prepare(trial: Trial) -> None:
         UserError: the data set cannot be had, teacher or student cannot read its inputs, a class of it has too few
             samples, or the method finds no fitting feature points in teacher and student.
     """
+    from tsd.engine.optim import course
+
     if trial.dataset == "gaussian":
         smallest = trial.gaussian_samples // trial.gaussian_classes
         found = f"gaussian draws {trial.gaussian_samples} samples of {trial.gaussian_classes} classes"
@@ -128,6 +135,8 @@ def prepare(trial: Trial) -> None:
     method.adapters(*networks)
     method.phases()
     check_prunable(trial)
+    for settings in (trial, recipe(trial)):
+        course(settings)
     if trial.validation_per_class + max(trial.samples_per_class, 1) > smallest:
         raise UserError(
             f"samples_per_class {trial.samples_per_class} and validation_per_class {trial.validation_per_class} ask "
@@ -163,6 +172,12 @@ METRICS = (
     Metric("test_accuracy_batch", "%", "Test accuracy with batch norm on each batch's statistics; data-free methods."),
     Metric(
         "test_accuracy_recalibrated", "%", "Test accuracy with batch norm recalibrated on images; data-free methods."
+    ),
+    Metric("sign_agreement", "%", "Hidden units that are on or off in both networks, mean over the stages; of ab."),
+    Metric("noise_entropy", "nats", "Entropy of the teacher's answers to noise, mean over 500 inputs; of noise."),
+    Metric("noise_class_entropy", "nats", "Entropy of how these answers fall on the classes; log C where evenly."),
+    Metric(
+        "noise_classes", "%", "Share of these answers by class, which is the step; of noise.", curve=True, step="class"
     ),
     Metric("student_params", "parameters", "Trained parameters of the student.", int),
     Metric("teacher_params", "parameters", "Trained parameters of the teacher.", int),
@@ -242,7 +257,8 @@ def trace(student: Fitted, held: Mapping[str, Any], trial: Trial) -> dict[str, f
 
 
 def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
-    """Every metric after the last step, of the student alone."""
+    """Every metric after the last step, of the student alone, and what its method tells of both."""
+    told = report(student, held, trial)
     student = bare(student)
     label, teacher = held["test"]["y"], held["teacher_logits"]
     logits = predict(student, held["test"]["x"])
@@ -263,10 +279,11 @@ def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
         x, images = held["test"]["x"], held["train"]["x"]
         metrics["test_accuracy_batch"] = accuracy(predict(student, x, batch_statistics=True), label)
         metrics["test_accuracy_recalibrated"] = accuracy(predict(recalibrated(student, images), x), label)
+    metrics |= told.metrics
     if trial.prune_by == "none":
-        return Measured(metrics)
+        return Measured(metrics, told.curves)
     found, curve = pruned(student, held["test"]["x"], label, trial)
-    return Measured(metrics | found, [curve])
+    return Measured(metrics | found, [*told.curves, curve])
 
 
 def conclude(curves: Sequence[Curve]) -> dict[str, float]:
