@@ -42,9 +42,10 @@ class Here:
 
     def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
         """Work every pack of the wave, and tell the tally. Returns whether the store took them all."""
+        worker = self._at_work(context)
         for pack in wave.packs:
             tally.started(pack)
-            tally.finished(pack, self._at_work(context).work(wave.rows(pack)))
+            tally.finished(pack, worker.work(wave.rows(pack)))
             if tally.refused:
                 return False
         return True
