@@ -6,6 +6,7 @@ A results folder, on a disk or at a URI, holds
     trials/<part>.parquet         one row a trial
     curves/<part>.parquet         trial_id, step, metric, value
     artefacts/<key>.safetensors   what was trained once for many trials
+    checkpoints/                  long packs that are not finished, see `tsd.store.checkpoints`
     events/<run>.jsonl            what happened when
     damaged/                      what was found damaged and moved aside
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from tsd.store.artefacts import Artefacts
     from tsd.store.check import Report
+    from tsd.store.checkpoints import Checkpoints
     from tsd.store.compact import CompactReport
     from tsd.store.reading import States
 
@@ -71,6 +73,13 @@ class Store:
         from tsd.store.artefacts import Artefacts
 
         return Artefacts(self.files)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Long packs that are not finished."""
+        from tsd.store.checkpoints import Checkpoints
+
+        return Checkpoints(self.files)
 
     def prepare(self, sweep: Mapping[str, Any], provenance: Mapping[str, Any] | None = None) -> None:
         """Make the folder for `sweep` and note in `sweep.json` what was asked for, by which code.

@@ -27,13 +27,14 @@ Facts = dict[str, float | int | str]
 
 @dataclass(frozen=True)
 class Artefacts:
-    """The artefacts of one results folder, each under its key."""
+    """The artefacts of one results folder, each under its key in `folder`."""
 
     files: Files
+    folder: str = "artefacts"
 
     def read(self, key: str) -> tuple[Arrays, Facts] | None:
         """Arrays and facts; None where there is no such artefact. Raises ArtefactError where it was changed."""
-        name = _name(key)
+        name = self._name(key)
         try:
             data = self.files.read(name)
         except FileNotFoundError:
@@ -56,11 +57,11 @@ class Artefacts:
         """Store an artefact under `key`, with the recipe from which another would be made. Raises StoreError."""
         whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         kept = {"hash": _hash(whole, facts, recipe), "facts": _text(facts), "recipe": _text(recipe)}
-        self.files.write(_name(key), save(whole, kept))
+        self.files.write(self._name(key), save(whole, kept))
 
     def keys(self) -> set[str]:
         """The keys of all artefacts, unverified."""
-        names = (entry.name.partition("/")[2] for entry in self.files.listed("artefacts"))
+        names = (entry.name.partition("/")[2] for entry in self.files.listed(self.folder))
         return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
 
     def verify(self, key: str) -> None:
@@ -70,12 +71,12 @@ class Artefacts:
 
     def set_aside(self, key: str) -> str:
         """Move an artefact to `damaged/` and say where it is now."""
-        self.files.move(_name(key), f"damaged/{_name(key)}")
-        return f"damaged/{_name(key)}"
+        name = self._name(key)
+        self.files.move(name, f"damaged/{name}")
+        return f"damaged/{name}"
 
-
-def _name(key: str) -> str:
-    return f"artefacts/{checked(key)}{SUFFIX}"
+    def _name(self, key: str) -> str:
+        return f"{self.folder}/{checked(key)}{SUFFIX}"
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -74,7 +74,10 @@ def check(files: Files, *, repair: bool) -> Report:
 def left_behind(files: Files, older_than_s: float) -> list[Entry]:
     """Temporary files, and curves whose trials never came, of at least this age."""
     temporary = [
-        e for folder in ("", *FOLDERS) for e in files.listed(folder) if e.name.rpartition("/")[2].startswith(TEMPORARY)
+        e
+        for folder in ("", *FOLDERS, "checkpoints")
+        for e in files.listed(folder)
+        if e.name.rpartition("/")[2].startswith(TEMPORARY)
     ]
     return [entry for entry in temporary + parts.strays(files) if entry.age_s >= older_than_s]
 
