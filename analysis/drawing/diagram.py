@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ from analysis.data.cells import Cells, gather
 from analysis.data.minus import SIGN, minus
 from analysis.data.outcomes import Outcomes, outcomes
 from analysis.data.rows import Rows
-from analysis.drawing import heatmap, style
+from analysis.drawing import heatmap, style, surface
 from analysis.drawing.axis import Axis
 from analysis.drawing.overlay import Dashes, Overlay, Place, crossing, predicted_border, predicted_line
 from analysis.drawing.plane import Plane
+from analysis.drawing.surface import Surface
+from analysis.drawing.view import View
 from analysis.errors import AnalysisError
 from analysis.statistics.boundary import Grid, boundary
 
@@ -36,41 +38,6 @@ ACROSS = 3
 
 
 @dataclass(frozen=True)
-class View:
-    """What a phase diagram is to show: columns of its axes, colour and panels, their scales, a level, predictions.
-
-    `theory` names what predicts the value, `lines` what predicts y. `minus` is a condition on the
-    trials that the others are compared with; see `analysis.data.minus`.
-    """
-
-    x: str
-    y: str
-    value: str
-    by: str | None = None
-    log_x: bool = False
-    log_y: bool = False
-    log_value: bool = False
-    threshold: float | None = None
-    theory: str | None = None
-    lines: tuple[str, ...] = ()
-    minus: str | None = None
-
-    def check(self) -> None:
-        """Raise AnalysisError where two axes are one column, or a level, scale or theory does not suit the value."""
-        barred = "--log-value" if self.log_value else "--theory" if self.theory else None
-        if self.minus and barred:
-            why = "a difference may be negative or 0" if self.log_value else "it predicts the value, not a difference"
-            raise AnalysisError(f"--minus {self.minus} cannot stand beside {barred}: {why}. Leave one of them out.")
-        if len({self.x, self.y, self.by}) < 3:  # None counts as one
-            asked = f"--x {self.x} --y {self.y}" + (f" --by {self.by}" if self.by else "")
-            raise AnalysisError(f"{asked}: each needs a column of its own.")
-        if self.log_value and self.threshold is not None and self.threshold <= 0:
-            raise AnalysisError(
-                f"--threshold {self.threshold:g} has no logarithm; take a positive one, or leave --log-value out."
-            )
-
-
-@dataclass(frozen=True)
 class Diagram:
     """A value over two axes, in one or more panels.
 
@@ -79,6 +46,7 @@ class Diagram:
         cells: the aggregated rows behind it.
         panels: a plane for each panel, by its title; "" where there is one panel.
         scale: the colours, which all panels share.
+        surfaces: the panels as points with triangles between them, where these are drawn in the place of tiles.
         overlays: lines over the panels.
         boundaries: of each panel, where the threshold is crossed, with bounds; see `analysis.statistics.boundary`.
     """
@@ -87,6 +55,7 @@ class Diagram:
     cells: Cells
     panels: Mapping[str, Plane]
     scale: heatmap.Scale
+    surfaces: tuple[Surface, ...]
     overlays: tuple[Overlay, ...]
     boundaries: tuple[pd.DataFrame, ...] = ()
 
@@ -111,12 +80,18 @@ class Diagram:
         if found and view.threshold is not None:
             raise AnalysisError(f"--threshold {view.threshold:g}: `{view.value}` holds words, which have no level.")
         panels = _panels(cells, view)
-        scale = _scale(view, rows, panels, found)
+        scale, surfaces = _scale(view, rows, panels, found), _surfaces(view, cells, panels)
         overlays = _overlays(view, cells, panels, predictions, given)
-        return cls(view, cells, panels, scale, overlays, _boundaries(view, cells, panels))
+        if view.threshold is not None:
+            shown: Sequence[Plane | Surface] = surfaces or list(panels.values())
+            overlays = [crossing(shown, view.value, view.threshold, view.log_value), *overlays]
+        boundaries = _boundaries(view, cells, panels, bool(surfaces))
+        return cls(view, cells, panels, scale, surfaces, tuple(overlays), boundaries)
 
     def missing(self) -> int:
-        """Cells in which no trial ran."""
+        """Cells in which no trial ran, of a grid that is full but for them."""
+        if self.surfaces and _scattered(self.view, self.cells, self.panels):
+            return 0
         return sum(int(plane.missing.sum()) for plane in self.panels.values())
 
     def agreement(self) -> str:
@@ -132,7 +107,10 @@ class Diagram:
         view = self.view
         minus = f"Colour: each trial minus the one where {view.minus}, with its seeds and other parameters."
         band = "Light band: the line for other seeds, 95 % bootstrap."
-        return [*([minus] if view.minus else []), *([band] if self.banded() else [])]
+        how = "the outcome of the nearest" if self.scale.categories else "linear over triangles of neighbours"
+        between = f"Dots: what was measured; between them {how}."
+        said = ((view.minus, minus), (self.surfaces, between), (self.banded(), band))
+        return [words for holds, words in said if holds]
 
     def boundary(self) -> pd.DataFrame:
         """The boundaries of all panels as one table, the panel's value in a column of its own."""
@@ -170,7 +148,8 @@ class Diagram:
 
     def _draw_panel(self, axes: Axes, number: int, plane: Plane, all_axes: list[Axes]) -> None:
         """One panel; with the last of them the colour bar, beside them all."""
-        mesh = heatmap.draw(axes, plane, self.scale)
+        tiles = not self.surfaces
+        mesh = heatmap.draw(axes, plane, self.scale) if tiles else self.surfaces[number].draw(axes, self.scale)
         if self.boundaries:
             _draw_band(axes, self.boundaries[number], plane)
         for overlay in self.overlays:
@@ -184,7 +163,9 @@ class Diagram:
         return 0.74 * width if y.numeric else float(np.clip(0.6 + 0.16 * len(y.values), 1, 8))
 
     def _legend(self) -> list[Any]:
-        return [*(o.handle() for o in self.overlays), *heatmap.legend(list(self.panels.values()), self.scale)]
+        planes = list(self.panels.values())
+        marks = surface.legend(self.surfaces) if self.surfaces else heatmap.marks(planes)
+        return [*(o.handle() for o in self.overlays), *heatmap.legend(planes, self.scale), *marks]
 
 
 def _scale(view: View, rows: Rows, panels: Mapping[str, Plane], found: Outcomes | None) -> heatmap.Scale:
@@ -197,27 +178,50 @@ def _scale(view: View, rows: Rows, panels: Mapping[str, Plane], found: Outcomes 
     return heatmap.Scale(heatmap.norm_of(mean, view.log_value, view.value), label)
 
 
+def _scattered(view: View, cells: Cells, panels: Mapping[str, Plane]) -> bool:
+    """Whether trials fill less than half of the places, as those of a grid do that is finer in some parts."""
+    places = sum(plane.mean.size for plane in panels.values())
+    return cells.rows.step not in (view.x, view.y) and 2 * len(cells.frame) < places
+
+
+def _surfaces(view: View, cells: Cells, panels: Mapping[str, Plane]) -> tuple[Surface, ...]:
+    """The panels as surfaces; none where tiles suit or were asked for. Raises AnalysisError where neither can be."""
+    scattered = _scattered(view, cells, panels)
+    if view.shading == "tiles" or (view.shading is None and not scattered):
+        return ()
+    found = [Surface.of(plane, scattered) for plane in panels.values()]
+    if all(found):
+        return tuple(s for s in found if s)
+    if view.shading is None:
+        return ()
+    raise AnalysisError(
+        "--shading continuous needs two axes of numbers, and three cells with a mean in every panel that are not on "
+        "one line.\nLeave it out, or take --shading tiles."
+    )
+
+
 def _overlays(
     view: View, cells: Cells, panels: Mapping[str, Plane], predictions: Mapping[str, Rows], rows: Rows
-) -> tuple[Overlay, ...]:
-    planes = list(panels.values())
-    place = Place(planes[0].x, planes[0].y, view.by, cells.values(view.by) if view.by else [None])
-    found = [] if view.threshold is None else [crossing(planes, view.value, view.threshold, view.log_value)]
+) -> list[Overlay]:
+    """The lines of predictions."""
+    first, found = next(iter(panels.values())), []
+    place = Place(first.x, first.y, view.by, cells.values(view.by) if view.by else [None])
     if view.theory:
         held = predictions.get(view.theory, rows)
         found.append(predicted_border(held, view.theory, place, view.threshold, view.log_value))
     for name, dashes in zip(view.lines, LINES, strict=False):
         found.append(predicted_line(predictions.get(name, rows), name, place, dashes))
-    return tuple(found)
+    return found
 
 
-def _boundaries(view: View, cells: Cells, panels: Mapping[str, Plane]) -> tuple[pd.DataFrame, ...]:
+def _boundaries(view: View, cells: Cells, panels: Mapping[str, Plane], between: bool) -> tuple[pd.DataFrame, ...]:
     x, y = next(iter(panels.values())).x, next(iter(panels.values())).y
     if view.threshold is None or not (x.numeric and y.numeric) or len(cells.frame) > MOST_RESAMPLED:
         return ()
     x_grid, y_grid = (Grid(side.name, side.centres(), side.log) for side in (x, y))
     groups = cells.values(view.by) if view.by else [None]
-    return tuple(boundary(cells, x_grid, y_grid, view.threshold, log=view.log_value, group=g) for g in groups)
+    how: Any = {"log": view.log_value, "between": between and _scattered(view, cells, panels)}
+    return tuple(boundary(cells, x_grid, y_grid, view.threshold, **how, group=g) for g in groups)
 
 
 def _draw_band(axes: Axes, found: pd.DataFrame, plane: Plane) -> None:

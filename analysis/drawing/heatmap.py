@@ -26,7 +26,7 @@ HATCHES: dict[str, dict[str, Any]] = {
     "diverged": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "xxxxx"},
     "failed": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "....."},
 }
-PARTLY, DIVIDED = "some diverged or failed", "seeds disagree"
+PARTLY, DIVIDED, FEW = "some diverged or failed", "seeds disagree", "few seeds"
 OUTCOMES = "colorblind"
 VECTOR_CELLS = 40_000
 """Beyond so many cells the colours of a PDF are pixels; axes, lines and text stay vectors."""
@@ -112,11 +112,16 @@ def colour_bar(mesh: QuadMesh, axes: Sequence[Axes], label: str) -> None:
 
 
 def legend(planes: Sequence[Plane], scale: Scale) -> list[Any]:
-    """Handles for outcomes and for what the planes show besides colour, and for nothing else."""
+    """Handles for the outcomes that the planes show."""
     colours = sns.color_palette(OUTCOMES, len(scale.categories))
     shown = {int(place) for plane in planes for place in np.unique(plane.mean[~np.isnan(plane.mean)])}
     named = [pair for i, pair in enumerate(zip(scale.categories, colours, strict=True)) if i in shown]
-    handles: list[Any] = [Patch(facecolor=colour, label=style.plain(name)) for name, colour in named]
+    return [Patch(facecolor=colour, label=style.plain(name)) for name, colour in named]
+
+
+def marks(planes: Sequence[Plane]) -> list[Any]:
+    """Handles for the hatches and marks of cells that there are."""
+    handles: list[Any] = []
     for name, look in HATCHES.items():
         if any(_hatched(plane)[name].any() for plane in planes):
             handles.append(Patch(label=name, linewidth=0.4, **look))
@@ -124,6 +129,8 @@ def legend(planes: Sequence[Plane], scale: Scale) -> list[Any]:
         handles.append(Line2D([], [], linestyle="", label=PARTLY, **_cross(4)))
     if any(plane.divided.any() for plane in planes):
         handles.append(Line2D([], [], linestyle="", label=DIVIDED, **_dot(2.5)))
+    if any(plane.few.any() for plane in planes):
+        handles.append(Line2D([], [], linestyle="", label=FEW, **_ring(3)))
     return handles
 
 
@@ -140,7 +147,9 @@ def _hatched(plane: Plane) -> dict[str, Mask]:
 def _mark(axes: Axes, plane: Plane) -> None:
     width, height = style.points(axes)
     size = float(np.clip(0.4 * min(width / len(plane.x.values), height / len(plane.y.values)), 1.5, 4))
-    for mask, look in ((plane.thinned, _cross(size)), (plane.divided & ~plane.thinned, _dot(0.6 * size))):
+    marked = {"thinned": _cross(size), "divided": _dot(0.6 * size), "few": _ring(0.7 * size)}
+    for name, look in marked.items():
+        mask = getattr(plane, name) & ~(plane.thinned if name != "thinned" else False)
         rows, columns = np.nonzero(mask)
         if len(rows):
             axes.plot(plane.x.centres()[columns], plane.y.centres()[rows], linestyle="", **look)
@@ -148,6 +157,13 @@ def _mark(axes: Axes, plane: Plane) -> None:
 
 def _dot(size: float) -> dict[str, Any]:
     return {"marker": "o", "color": "white", "markersize": size, "markeredgewidth": 0.4, "markeredgecolor": style.INK}
+
+
+def _ring(size: float) -> dict[str, Any]:
+    halo = [patheffects.withStroke(linewidth=1.4, foreground=style.INK)]
+    return {"marker": "o", "markerfacecolor": "none", "markeredgecolor": "white", "markersize": size} | {
+        "markeredgewidth": 0.7, "path_effects": halo
+    }  # fmt: skip
 
 
 def _cross(size: float) -> dict[str, Any]:

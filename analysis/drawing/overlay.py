@@ -17,6 +17,7 @@ from analysis.data.rows import Rows, quoted
 from analysis.drawing import style
 from analysis.drawing.axis import Axis
 from analysis.drawing.plane import Matrix, Plane
+from analysis.drawing.surface import Surface
 from analysis.errors import AnalysisError
 
 Dashes = Literal["-", "--", ":", "-."]
@@ -77,9 +78,9 @@ class Place:
         return [*names, *([self.by] if self.by and told else [])]
 
 
-def crossing(planes: Sequence[Plane], value: str, level: float, log: bool) -> Overlay:
+def crossing(panels: Sequence[Plane | Surface], value: str, level: float, log: bool) -> Overlay:
     """Where the mean crosses `level`."""
-    lines = tuple(plane.boundary(level, log) for plane in planes)
+    lines = tuple(panel.boundary(level, log) for panel in panels)
     label = f"{style.label(value)} = {level:g}"
     return Overlay(label if any(lines) else f"{label} (never crossed)", lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Plane:
             seed has.
         beyond: outside the steps that every curve has here; there is no mean to take.
         divided: trials ended well here, but not all with the outcome that most had.
+        few: the mean is of fewer than half of the seeds that the best cell has.
     """
 
     x: Axis
@@ -41,6 +42,7 @@ class Plane:
     unsettled: Mask
     beyond: Mask
     divided: Mask
+    few: Mask
 
     @classmethod
     def of(cls, frame: pd.DataFrame, x: Axis, y: Axis, step: str | None = None) -> Plane:
@@ -57,7 +59,8 @@ class Plane:
             thinned = lost & middle
         empty = np.isnan(mean) & ~lost & ~beyond
         divided = _matrix(frame, "_share", x, y) < 1 if "_share" in frame else np.zeros_like(lost)
-        masks = (thinned, empty & (trials == 0), empty & (trials > 0), beyond, divided & known)
+        few = known & ~thinned & _short(frame, x, y)
+        masks = (thinned, empty & (trials == 0), empty & (trials > 0), beyond, divided & known, few)
         return cls(x, y, mean, diverged, failed, *masks)
 
     def lost(self) -> Mask:
@@ -98,10 +101,8 @@ class Plane:
         return lines + [np.array([[x[i], y[j + 1]], [x[i + 1], y[j + 1]]]) for j, i in np.argwhere(level)]
 
     def _flipped(self) -> Plane:
-        counts = (self.mean.T, self.diverged.T, self.failed.T)
-        return Plane(
-            self.y, self.x, *counts, self.thinned.T, self.missing.T, self.unsettled.T, self.beyond.T, self.divided.T
-        )
+        turned: Any = {f.name: getattr(self, f.name).T for f in fields(self) if f.name not in ("x", "y")}
+        return Plane(self.y, self.x, **turned)
 
 
 def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
@@ -110,6 +111,14 @@ def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
     for row, column, value in zip(_places(frame, y), _places(frame, x), frame[name], strict=True):
         matrix[slice(None) if row < 0 else row, slice(None) if column < 0 else column] = value
     return matrix
+
+
+def _short(frame: pd.DataFrame, x: Axis, y: Axis) -> Mask:
+    """Where means are of fewer than half of the most seeds. Outcomes count trials, which is another thing."""
+    if "_n" not in frame or "_share" in frame:
+        return np.zeros((len(y.values), len(x.values)), dtype=bool)
+    seeds = _matrix(frame, "_n", x, y)
+    return (seeds > 0) & (2 * seeds < seeds.max())
 
 
 def _places(frame: pd.DataFrame, axis: Axis) -> list[int]:

@@ -7,7 +7,7 @@ trials had, and cells whose seeds disagree are marked. With `minus` it is a diff
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from analysis.options import Flag, Lines, Output, Where, Width
 
@@ -34,6 +34,7 @@ def command(
     log_x: Flag = False,
     log_y: Flag = False,
     log_value: Flag = False,
+    shading: Literal["tiles", "continuous"] | None = None,
     width: Width = None,
     output: Output,
 ) -> None:
@@ -52,6 +53,7 @@ def command(
         log_x: Logarithmic horizontal axis.
         log_y: Logarithmic vertical axis.
         log_value: Logarithmic colours.
+        shading: A tile for each cell, or colours between the points; left out, tiles unless most cells were never run.
     """
     asked = dict(locals())
     from analysis.data.load import Results
@@ -64,7 +66,7 @@ def command(
     outputs = files.checked(output, files.FIGURES if threshold is None else (*files.FIGURES, ".csv"))
     opened = Results.open(results)
     rows = opened.rows_for(value, [x, y, by], where)
-    view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus)
+    view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus, shading)
     predictions = {name: opened.theory(name, [x, by], where) for name in view.lines}
     predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
     diagram = Diagram.of(rows, view, predictions)
@@ -88,6 +90,7 @@ def phase(
     log_x: bool = False,
     log_y: bool = False,
     log_value: bool = False,
+    shading: Literal["tiles", "continuous"] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a phase diagram of `data` on `ax` in the style in force, or on a page of its own in the style of papers.
@@ -95,7 +98,7 @@ def phase(
     Args:
         data: what `analysis.load` gives, or any table with the three columns and a row for each trial; a column `state`
             tells finished trials ("done") from others, columns `seed_…` tell repetitions apart.
-        x, y, value, minus, threshold, log_x, log_y, log_value: as in the verb `phase`.
+        x, y, value, minus, threshold, log_x, log_y, log_value, shading: as in the verb `phase`.
         theory, line: columns of `data` that predict the value, or y.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or a logarithmic axis holds what is not positive.
@@ -104,7 +107,7 @@ def phase(
     from analysis.drawing import style
     from analysis.drawing.diagram import Diagram, View
 
-    view = View(x, y, value, None, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus)
+    view = View(x, y, value, None, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus, shading)
     diagram = Diagram.of(Rows.of(data), view)
     if ax is not None:
         diagram.draw(ax)

@@ -17,6 +17,7 @@ from analysis.data.cells import Cells, seed_means
 from analysis.statistics.intervals import LEVEL
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 RESAMPLES = 400
 FEWEST = 3
 """Seeds below which resampling says nothing."""
@@ -39,42 +40,69 @@ class Grid:
         return np.exp(places) if self.log else places
 
 
-def boundary(cells: Cells, x: Grid, y: Grid, level: float, *, log: bool = False, group: Any = None) -> pd.DataFrame:
+def boundary(
+    cells: Cells, x: Grid, y: Grid, level: float, *, log: bool = False, between: bool = False, group: Any = None
+) -> pd.DataFrame:
     """Crossings of y for each x, or of x for each y where more of those cross.
 
     Args:
         cells: aggregated over x, y and maybe a third axis.
         level, log: what is crossed, and whether the value is interpolated in its logarithm.
+        between: whether to pass over places without a trial, as a grid has them that is finer in some parts.
         group: the value of the third axis.
     Returns:
         A row for each crossing: both columns by name, `along` (the one that was interpolated), its `low` and `high`,
         and the `share` of resamplings that cross at all. Bounds are NaN for fewer than three seeds.
     """
-    frame = seed_means(cells)
-    frame = frame if group is None else frame[frame[cells.axes[2]] == group]
-    values = _cube(frame, cells, x, y)
+    values = _cube(_of(seed_means(cells), cells, group), cells, x, y)
+    there = _there(_of(cells.frame, cells, group), x, y) if between else np.ones(values.shape[1:], dtype=bool)
     [height] = _means(values, np.ones((1, len(values))), log)
     level = float(np.log(level)) if log else level
-    upwards, sideways = crossings(height, y.along(), level), crossings(height.T, x.along(), level)
+    upwards, sideways = crossings(height, y.along(), level, there), crossings(height.T, x.along(), level, there.T)
     flipped = np.isfinite(sideways).sum() > np.isfinite(upwards).sum()
     along, other = (x, y) if flipped else (y, x)
     found = sideways if flipped else upwards
     drawn = _means(values, _draws(len(values)), log)
-    many = np.array([crossings(m.T if flipped else m, along.along(), level) for m in drawn])
-    return _table(found, many, along, other)
+    turned, there = (drawn.swapaxes(1, 2), there.T) if flipped else (drawn, there)
+    return _table(found, crossings(turned, along.along(), level, there), along, other)
 
 
-def crossings(height: Array, places: Array, level: float) -> Array:
-    """For each column of `height`, shape (places, columns), the first place at which it crosses `level`; else NaN."""
-    above = height >= level
-    known = np.isfinite(height)
-    crossed = (above[1:] != above[:-1]) & known[1:] & known[:-1]
-    first = crossed.argmax(axis=0)
-    columns = np.arange(height.shape[1])
-    low, high = height[first, columns], height[first + 1, columns]
+def crossings(height: Array, places: Array, level: float, there: Mask | None = None) -> Array:
+    """For each column the first place at which it crosses `level` between neighbours; NaN where it does not.
+
+    Args:
+        height: shape (…, places, columns), NaN where nothing is known.
+        there: shape (places, columns): the places that a column has; everywhere if left out.
+    """
+    found = np.full((*height.shape[:-2], height.shape[-1]), np.nan)
+    for i in range(height.shape[-1]):
+        own = slice(None) if there is None else there[:, i]
+        found[..., i] = _first(height[..., own, i], places[own], level)
+    return found
+
+
+def _first(height: Array, places: Array, level: float) -> Array:
+    """The first crossing along the last axis."""
+    if len(places) < 2:
+        return np.full(height.shape[:-1], np.nan)
+    above, known = height >= level, np.isfinite(height)
+    crossed = (above[..., 1:] != above[..., :-1]) & known[..., 1:] & known[..., :-1]
+    first = crossed.argmax(axis=-1)
+    low, high = (np.take_along_axis(height, at[..., None], -1)[..., 0] for at in (first, first + 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         at = places[first] + (level - low) / (high - low) * (places[first + 1] - places[first])
-    return np.where(crossed.any(axis=0), at, np.nan)
+    return np.where(crossed.any(axis=-1), at, np.nan)
+
+
+def _of(frame: pd.DataFrame, cells: Cells, group: Any) -> pd.DataFrame:
+    return frame if group is None else frame[frame[cells.axes[2]] == group]
+
+
+def _there(frame: pd.DataFrame, x: Grid, y: Grid) -> Mask:
+    """The places that have a trial, shape (y, x)."""
+    found = np.zeros((len(y.values), len(x.values)), dtype=bool)
+    found[np.searchsorted(y.values, frame[y.name]), np.searchsorted(x.values, frame[x.name])] = True
+    return found
 
 
 def _cube(frame: pd.DataFrame, cells: Cells, x: Grid, y: Grid) -> Array:
