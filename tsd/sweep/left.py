@@ -17,6 +17,8 @@ EXACT = 500
 """Packs at the end of a run that are placed one by one; what comes before them fills all workers alike."""
 SPREAD = 0.25
 """Relative spread of a pack's length where too few have been measured to know it."""
+STEADY = 0.02
+"""Up to such a spread packs are taken for equally long."""
 GUESS = 0.7
 """The same of a shape of which nothing is known, taken to last as long as the others."""
 
@@ -81,6 +83,8 @@ def left(
     packs = [(paces[i] * n / (count := ceil(n / _size(shapes[i]))), count) for i, n in enumerate(waiting) if n > 0]
     packs.sort(reverse=True)
     seconds = makespan(ages, packs, places)
+    if (_spread(measured) or 0.0) > STEADY:
+        seconds = max(seconds, _uneven(ages, packs, places))
     still = [n + sum(trials for shape, trials, _ in running if shape == i) for i, n in enumerate(waiting)]
     doubt = 2 * _doubt(shapes, measured, still, paces, places)
     return Left(seconds, max(seconds - doubt, min(max(ages, default=0.0), seconds)), seconds + doubt)
@@ -109,6 +113,19 @@ def makespan(running: Sequence[float], waiting: Sequence[tuple[float, int]], pla
     return max(free)
 
 
+def _uneven(running: Sequence[float], waiting: Sequence[tuple[float, int]], places: int) -> float:
+    """Seconds until the last pack is done, where lengths vary so that workers get out of step: equal shares of the
+    work, and half of a pack of the last round, in which one worker after the other runs out of packs."""
+    if not waiting:
+        return 0.0
+    share = (sum(running) + sum(seconds * count for seconds, count in waiting)) / places
+    last, missing = 0.0, places
+    for seconds, count in reversed(waiting):
+        last += seconds * min(count, missing)
+        missing -= min(count, missing)
+    return share + last / max(places - missing, 1) / 2 * (1 - 1 / places)
+
+
 def _size(shape: Shape) -> float:
     """Trials of its packs."""
     return shape.size or shape.trials / shape.packs
@@ -130,6 +147,12 @@ def _paces(shapes: Sequence[Shape], measured: Mapping[int, Measured]) -> list[fl
     return [known.get(i, mean) for i in range(len(shapes))]
 
 
+def _spread(measured: Mapping[int, Measured]) -> float | None:
+    """Relative spread of a pack's length, over all shapes; None where too few packs have been measured."""
+    spreads = [s for m in measured.values() if (s := m.spread) is not None]
+    return sqrt(sum(s * s for s in spreads) / len(spreads)) if spreads else None
+
+
 def _doubt(
     shapes: Sequence[Shape],
     measured: Mapping[int, Measured],
@@ -138,14 +161,14 @@ def _doubt(
     places: int,
 ) -> float:
     """Standard deviation of the time left, where `still` trials of each shape are not done."""
-    spreads = [s for m in measured.values() if (s := m.spread) is not None]
-    usual = sqrt(sum(s * s for s in spreads) / len(spreads)) if spreads else SPREAD
+    told = _spread(measured)
+    usual = SPREAD if told is None else told
     work, longest = 0.0, 0.0
     for i, shape in enumerate(shapes):
         if still[i] <= 0:
             continue
         found, size = measured.get(i, Measured()), _size(shape)
-        spread = found.spread or usual
+        spread = usual if found.spread is None else found.spread
         unknown = GUESS if not found.packs and shape.seconds_a_trial is None else spread
         to_come = paces[i] * still[i]
         work += (to_come * unknown) ** 2 / max(found.packs, 1) + to_come * paces[i] * size * spread**2

@@ -76,6 +76,20 @@ def test_workers_that_are_gone_are_not_counted_on():
     assert one.remaining().seconds == pytest.approx(60 * 10 / 2)
 
 
+def test_workers_whose_packs_vary_in_length_do_not_end_together():
+    """Equal packs on ten workers end in step; uneven ones end one after the other over the time of a pack."""
+    seconds = {}
+    for name, spread in (("even", 0.0), ("uneven", 0.3)):
+        one, _ = tally(((1000, 100, None),), slots=10)
+        for index, factor in enumerate((1 - spread, 1.0, 1 + spread) * 10):
+            finish(one, index, 0, 10, 10.0 * factor)
+        one._busy.clear()
+        one.first_pack = one.clock.now
+        seconds[name] = one.remaining().seconds
+    assert seconds["even"] == pytest.approx(7 * 10)
+    assert seconds["uneven"] == pytest.approx(7 * 10 + 10 / 2 * (1 - 1 / 10))
+
+
 @given(st.lists(st.floats(0.1, 10), max_size=4), st.lists(st.floats(0.1, 10), max_size=30), st.integers(4, 6))
 def test_packs_are_placed_between_the_two_bounds_of_list_scheduling(running, waiting, places):
     """Never sooner than all work in equal shares or the longest pack, never later than one pack beyond the shares
