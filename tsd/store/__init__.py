@@ -130,7 +130,7 @@ class Store:
         drawn = None
         if curves is not None and curves.num_rows:
             drawn = parts.encode([schema.conform(curves, schema.CURVES)], schema.CURVES)
-        parts.write(self.files, pack_id, parts.encode([rows], rows.schema), drawn)
+        parts.write(self.files, pack_id, parts.encode([rows], rows.schema, drawn=drawn is not None), drawn)
 
     def states(self, move_damaged: bool = False) -> States:
         """`trial_id, state, started_at` of every stored trial, once each, and the names of damaged files.

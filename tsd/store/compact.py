@@ -92,9 +92,11 @@ def _merge(files: Files, group: Sequence[_Member]) -> None:
     """Write one part that holds what readers take of `group`, see that it can be read, and delete them."""
     masks = reading.winners([keys for _, keys in group])
     whole = reading.unified([(part, parts.open_sealed(files, part.trials.name).schema_arrow) for part, _ in group])
-    rows = parts.encode((_rows(files, part, mask, whole) for (part, _), mask in zip(group, masks, strict=True)), whole)
-    drawn = (reading.curves_of(files, part, keys, mask) for (part, keys), mask in zip(group, masks, strict=True))
-    curves = parts.encode(drawn, schema.CURVES) if any(part.curves for part, _ in group) else None
+    kept = (_rows(files, part, mask, whole) for (part, _), mask in zip(group, masks, strict=True))
+    drawn = any(part.curves for part, _ in group)
+    rows = parts.encode(kept, whole, drawn=drawn)
+    lines = (reading.curves_of(files, part, keys, mask) for (part, keys), mask in zip(group, masks, strict=True))
+    curves = parts.encode(lines, schema.CURVES) if drawn else None
     stem = parts.write(files, "compacted", rows, curves)
     for folder in ("trials", "curves") if curves else ("trials",):
         parts.open_sealed(files, f"{folder}/{stem}{parts.SUFFIX}")

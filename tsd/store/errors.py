@@ -51,12 +51,26 @@ def told(error: OSError, action: str, where: str) -> StoreError:
     return StoreError(f"Could not {action} {where}. {cure}")
 
 
+_CREDENTIALS = (
+    "The store does not let this user in. Credentials come from the environment: AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine; see that they are there, and may read and write"
+)
+_REMOTE_CURES = {
+    r"NO_SUCH_BUCKET": "There is no such bucket: make it, or see that its name is right",
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|HTTP status 40[13]\b": _CREDENTIALS,
+    r"NETWORK_CONNECTION": "Nobody answers there: see that the network is up and that AWS_ENDPOINT_URL, "
+    "for a store that is not Amazon's, is right",
+}
+"""By what an object store says."""
+
+
 def told_remote(error: Exception, action: str, where: str) -> StoreError:
     """`error` of an object store, met while doing `action` to `where`."""
     said = _secret(" ".join(str(error).split()))[:400].rstrip(".")
+    cures = (cure for sign, cure in _REMOTE_CURES.items() if re.search(sign, said))
+    cure = next(cures, "Check address, bucket, credentials and network")
     return StoreError(
-        f"Could not {action} {where}. The storage says: {said}. {_SAFE} Check address, bucket, credentials and "
-        f"network, or {_ELSEWHERE}. {_AGAIN}"
+        f"Could not {action} {where}. The storage says: {said}. {_SAFE} {cure}; or {_ELSEWHERE}. {_AGAIN}"
     )
 
 

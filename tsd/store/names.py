@@ -19,9 +19,17 @@ def is_uri(root: str) -> bool:
 
 
 def absolute(root: str) -> str:
-    """A path, or a file:// URI, as an absolute path, which means the same in every folder; other URIs as they are."""
+    """A path, or a file:// URI, as an absolute path, which means the same in every folder; other URIs as they are.
+
+    Raises StoreError where a URI holds credentials, which would travel wherever it goes: into commands, logs and lists.
+    """
     if root.lower().startswith("file://"):
         root = unquote(urlsplit(root).path)
+    if is_uri(root) and "@" in urlsplit(root).netloc:
+        raise StoreError(
+            f"{shown(root)} was given with credentials in the address, where everybody sees them. Give the address "
+            "alone with --results, and the credentials in the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
     return root if is_uri(root) else str(Path(root).absolute())
 
 

@@ -27,7 +27,9 @@ from tsd.store.names import key
 SUFFIX = ".parquet"
 ROWS_A_GROUP = 1 << 17
 PIECE = 1 << 22
-"""Bytes of a file in memory at once while it is verified."""
+"""Bytes of a file in memory at once while it is verified, or twice as many at its end."""
+_DRAWN = {b"tsd.curves": b"beside"}
+"""What trials say in their metadata that have curves."""
 
 _SEAL = 16
 _TAIL = 8
@@ -101,18 +103,19 @@ def discard(files: Files, part: Part) -> None:
             files.delete(entry.name)
 
 
-def encode(tables: Iterable[pa.Table], columns: pa.Schema) -> bytes:
+def encode(tables: Iterable[pa.Table], columns: pa.Schema, *, drawn: bool = False) -> bytes:
     """A sealed Parquet file of `tables`, one row group for every 131,072 rows.
 
     Args:
         tables: in the schema `columns`.
         columns: schema of the file.
+        drawn: whether curves lie beside these trials; the file says so, so that they cannot go unnoticed.
     """
     sink = pa.BufferOutputStream()
     # Arrow's own copy of the schema would double a small file and tells nothing that Parquet does not.
     options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
     with pq.ParquetWriter(sink, columns, **options) as writer:
-        writer.add_key_value_metadata(columns.metadata)
+        writer.add_key_value_metadata({**columns.metadata, **(_DRAWN if drawn else {})})
         held: list[pa.Table] = []
         for table in tables:
             held.append(table)
@@ -144,6 +147,12 @@ def open_footer(files: Files, name: str) -> pq.ParquetFile:
     with _reading(files, name):
         source = _source(files, name)
     return _opened(source, files, name)
+
+
+def see_curves(part: Part, trials: pq.ParquetFile) -> None:
+    """Raises Damaged where the trials of a part say that they have curves, and there are none."""
+    if part.curves is None and _DRAWN.items() <= (trials.metadata.metadata or {}).items():
+        raise Damaged(part.trials.name, "its curves are gone")
 
 
 def verify(files: Files, entry: Entry) -> None:
@@ -197,24 +206,29 @@ def _sealed(data: bytes) -> bytes:
 
 
 def _compare(source: pa.NativeFile, name: str) -> None:
-    """Raises Damaged where the seal is not the hash of everything but itself."""
+    """Raises Damaged where the seal is not the hash of everything but itself.
+
+    No read is small: where an object store refuses a request, the refusal must fit into what it was to fill, or pyarrow
+    gives up in the place of asking again.
+    """
     size = source.size()
-    source.seek(max(0, size - _TAIL))
-    at = _footer(size, source.read(_TAIL))
+    last = max(0, min(size - _TAIL, (size // PIECE - 1) * PIECE))
+    tail = _read(source, last, size - last)
+    at = _footer(size, bytes(tail[-_TAIL:]))
     digest, seal = hashlib.blake2b(digest_size=_SEAL), b""
-    if at >= _SEAL:
-        source.seek(0)
-        _update(digest, source, at - _SEAL)
-        seal = source.read(_SEAL)
-        _update(digest, source, size - at)
+    for start in (*range(0, last, PIECE), last):
+        piece = tail if start == last else _read(source, start, min(PIECE, last - start))
+        begin, end = (min(max(0, edge - start), len(piece)) for edge in (at - _SEAL, at))
+        digest.update(piece[:begin])
+        seal += piece[begin:end]
+        digest.update(piece[end:])
     if digest.digest() != seal:
         raise Damaged(name, "its content does not match its seal")
 
 
-def _update(digest: hashlib.blake2b, source: pa.NativeFile, count: int) -> None:
-    """Hash the next `count` bytes."""
-    for start in range(0, count, PIECE):
-        digest.update(source.read_buffer(min(PIECE, count - start)))
+def _read(source: pa.NativeFile, start: int, count: int) -> memoryview:
+    source.seek(start)
+    return memoryview(source.read_buffer(count))
 
 
 def _footer(size: int, tail: bytes) -> int:

@@ -174,7 +174,9 @@ def unified(pieces: Sequence[tuple[Part, pa.Schema]]) -> pa.Schema:
 def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, curves: Verifier | None = None) -> Scan[T]:
     def look(part: Part) -> tuple[Part, T | Damaged]:
         try:
-            taken = take(opener(files, part.trials.name))
+            trials = opener(files, part.trials.name)
+            parts.see_curves(part, trials)
+            taken = take(trials)
             if curves and part.curves:
                 curves(files, part.curves)
             return part, taken

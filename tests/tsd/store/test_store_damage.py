@@ -219,6 +219,28 @@ def test_damaged_curves_are_noticed_and_repair_has_their_trials_run_again(two_pa
     assert sorted(two_parts.states().table["trial_id"].to_pylist()) == ["c", "d"]
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_curves_that_are_gone_are_noticed_whoever_looks(two_parts, compacted):
+    """Somebody deleted the file; parts that never had curves are sound without."""
+    import duckdb
+
+    two_parts.write_part("plain", rows("e"), None)
+    if compacted:
+        two_parts.compact()
+    entry = two_parts.files.listed("curves")[0]
+    two_parts.files.delete(entry.name)
+    trials = entry.name.replace("curves/", "trials/")
+    assert two_parts.states().damaged == [trials]
+    assert two_parts.check().damaged == ((trials, "its curves are gone"),)
+    for look in (two_parts.trials, two_parts.curves, lambda: two_parts.connect(duckdb.connect())):
+        with pytest.raises(StoreError, match="its curves are gone"):
+            look()
+    assert two_parts.compact().damaged == (trials,)
+    assert two_parts.states(move_damaged=True).damaged == [f"damaged/{trials}"]
+    left = two_parts.states()
+    assert (left.table.num_rows, left.damaged) == (0 if compacted else 3, [])
+
+
 def test_a_check_without_repair_touches_nothing(two_parts):
     two_parts.artefacts.write("k", {}, {}, {})
     for folder in ("trials", "curves", "artefacts"):
