@@ -19,6 +19,8 @@ SPREAD = 0.25
 """Relative spread of a pack's length where too few have been measured to know it."""
 STEADY = 0.02
 """Up to such a spread packs are taken for equally long."""
+SURE = 0.03
+"""Half the width of the interval, relative to its middle, at least: hand-overs and restarts vary too."""
 GUESS = 0.7
 """The same of a shape of which nothing is known, taken to last as long as the others."""
 
@@ -86,7 +88,7 @@ def left(
     if (_spread(measured) or 0.0) > STEADY:
         seconds = max(seconds, _uneven(ages, packs, places))
     still = [n + sum(trials for shape, trials, _ in running if shape == i) for i, n in enumerate(waiting)]
-    doubt = 2 * _doubt(shapes, measured, still, paces, places)
+    doubt = max(2 * _doubt(shapes, measured, still, paces, places), SURE * seconds)
     return Left(seconds, max(seconds - doubt, min(max(ages, default=0.0), seconds)), seconds + doubt)
 
 
