@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
 from tsd.store.artefacts import Arrays, Artefacts, Facts
 from tsd.store.errors import ArtefactError, StoreError
@@ -69,12 +68,13 @@ class Keeper:
         self._pack, self._trials = pack, list(trials)
         self._every_s = EVERY_S if every_s is None else every_s
         self._since = time.monotonic()
+        self._known: set[str] | None = None
 
-    @cached_property
-    def _known(self) -> set[str]:
+    def _stacks(self) -> set[str]:
         """Stacks of which there is a state, by one look at the folder."""
-        stacks = self._states.keys()
-        return {stack for stack in stacks if stack.startswith(f"{self._pack}-")}
+        if self._known is None:
+            self._known = {stack for stack in self._states.keys() if stack.startswith(f"{self._pack}-")}  # noqa: SIM118
+        return self._known
 
     def due(self) -> bool:
         """Whether it is time to keep the state."""
@@ -83,7 +83,7 @@ class Keeper:
     def read(self, name: str) -> tuple[Arrays, Facts] | None:
         """What was kept last of a stack; None where there is nothing, or nothing whole."""
         stack = f"{self._pack}-{name}"
-        if stack not in self._known:
+        if stack not in self._stacks():
             return None
         with suppress(ArtefactError):
             return self._states.read(stack)
@@ -92,10 +92,10 @@ class Keeper:
     def write(self, states: Mapping[str, tuple[Arrays, Facts]]) -> None:
         """Keep the states of some stacks."""
         with suppress(StoreError):
-            if not self._known:
+            if not self._stacks():
                 self._states.files.write(f"{FOLDER}/{self._pack}.json", json.dumps(self._trials).encode())
             for name, (arrays, facts) in states.items():
-                self._known.add(f"{self._pack}-{name}")
+                self._stacks().add(f"{self._pack}-{name}")
                 self._states.write(f"{self._pack}-{name}", arrays, facts, {})
         self._since = time.monotonic()
 

@@ -46,6 +46,7 @@ class Gauge:
         if self._cuda:
             self._cuda.reset_peak_memory_stats()
             return
+        self._before = min(self._before, _kilobytes("VmRSS") * 1024)
         with suppress(OSError):  # where the mark cannot be reset it is the process's highest, on the safe side
             (PROCESS / "clear_refs").write_text("5")
 

@@ -57,6 +57,6 @@ def _told(store: Store) -> list[dict[str, object]]:
         event["pack_id"]: {name: event.get(name) for name in TOLD.names}
         | {"members": sum(event["states"].values()) if event.get("states") else None}
         for event in store.events()
-        if event.get("kind") == "pack_finished" and event.get("pack_id") and event.get("peak_bytes")
+        if event.get("kind") == "pack_finished" and event.get("pack_id") and "peak_bytes" in event
     }
     return list(packs.values())

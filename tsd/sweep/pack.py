@@ -109,12 +109,14 @@ def cut(
         static: the static columns of the trial table.
         measured: earlier packs, see `tsd.sweep.measured`; None where there are none.
         unfinished: trial ids of packs that go on where they were left, by name; each stays the pack that it was.
-        again: whether shapes keep the places that they have from the cut before.
+        again: whether unfinished packs and the places of shapes are those of the cut before.
     Returns:
         One shape per combination of static values, and one for each unfinished pack, in the order of their first packs.
     """
     keys = varying(connection, "todo", static)
-    _group(connection, keys, unfinished or {})
+    if not again:
+        _resume(connection, unfinished or {})
+    _group(connection, keys)
     _measure(connection, keys, measured)
     _size(connection, limits)
     if not again:
@@ -131,15 +133,17 @@ def cut(
     return [Shape(dict(zip(keys, row[10:], strict=True)), *row[:10]) for row in rows]
 
 
-def _group(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], unfinished: Mapping[str, Sequence[str]]) -> None:
+def _resume(connection: duckdb.DuckDBPyConnection, unfinished: Mapping[str, Sequence[str]]) -> None:
+    """The table `resumed`: trials of unfinished packs."""
+    pairs = [(trial, name) for name, trials in unfinished.items() for trial in trials]
+    columns = zip(*pairs, strict=True) if pairs else ([], [])
+    resumed = {name: pa.array(list(c), pa.string()) for name, c in zip(("trial_id", "resumes"), columns, strict=True)}
+    connection.register("resumed", pa.table(resumed))
+
+
+def _group(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     """The tables `shaped`, the shape of every row of `todo`; `groups`, the shapes with their number of trials; and
     `kinds`, their static values."""
-    pairs = [(trial, name) for name, trials in unfinished.items() for trial in trials]
-    resumed = pa.table(
-        [pa.array(list(column), pa.string()) for column in zip(*pairs, strict=True)] or [[], []],
-        schema=pa.schema([("trial_id", pa.string()), ("resumes", pa.string())]),
-    )
-    connection.register("resumed", resumed)
     order = ", ".join([*(f"t.{quoted(k)}" for k in keys), "r.resumes"])
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE shaped AS SELECT t.rowid AS todo_row, r.resumes, "

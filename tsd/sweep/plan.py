@@ -21,6 +21,7 @@ from tsd.sweep.conditions import quoted
 from tsd.sweep.grid import Grid
 from tsd.sweep.measured import measured
 from tsd.sweep.spec import Sweep
+from tsd.sweep.unfinished import unfinished
 
 MODES = {
     "cached": "stored IS NULL",
@@ -150,7 +151,7 @@ def make(
     stored = standing.done + standing.diverged + standing.failed + standing.orphans > 0
     static = _static(sweep, grid)
     told = measured(store, static) if stored else None
-    shapes = pack.cut(connection, static, limits, told)
+    shapes = pack.cut(connection, static, limits, told, unfinished=unfinished(store, connection))
     return Plan(
         **vars(standing),
         sweep=sweep,

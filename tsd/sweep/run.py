@@ -19,8 +19,9 @@ from tsd.sweep import columns, pack, plan, runs
 from tsd.sweep.asked import Asked
 from tsd.sweep.conditions import quoted
 from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need
+from tsd.sweep.plan import Need, Plan
 from tsd.sweep.tally import Tally, Task
+from tsd.sweep.unfinished import forget
 from tsd.sweep.watch import Watch, number
 from tsd.sweep.work import Context
 
@@ -62,6 +63,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, 
     standing = asked.compare(mode, move_damaged=True)
     for name in standing.damaged:
         console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.", **PLAIN)
+    forget(store, asked.connection)
     if not standing.todo:
         total = number(asked.grid.total)
         console.print(f"{asked.sweep.name}: all {total} trials are stored in {store}; nothing to run.", **PLAIN)
@@ -93,9 +95,20 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
         with Watch(tally, console), suppress(KeyboardInterrupt):
             if _train(runner, planned.needs, context, tally):
                 tally.enter("running")
-                all(runner.run(wave, context, tally) for wave in pack.waves(asked.connection))
+                _run(asked, planned, events, tally, lambda wave: runner.run(wave, context, tally))
         tally.finish()
     return tally
+
+
+def _run(asked: Asked, planned: Plan, events: EventLog, tally: Tally, work: Callable[[Wave], bool]) -> None:
+    """Work all packs. Where some probe what nobody has measured, what they took cuts the others."""
+    probes = planned.probes
+    if probes:
+        if not all(work(wave) for wave in pack.waves(asked.connection, range(probes))):
+            return
+        events.close()
+        tally.recut(plan.recut(planned, asked.connection, asked.store).shapes)
+    all(work(wave) for wave in pack.waves(asked.connection, offset=probes))
 
 
 def _beside(asked: Asked, console: Console) -> None:

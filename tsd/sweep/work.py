@@ -12,7 +12,7 @@ import socket
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import ModuleType
@@ -23,11 +23,17 @@ import pyarrow as pa
 import tsd
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
+from tsd.fields import Role
 from tsd.store import Store, StoreError, schema
+from tsd.store.checkpoints import Keeper
 from tsd.studies import STUDIES
-from tsd.studies._base import Outcome, Shelf, artefacts
+from tsd.studies._base import Outcome, artefacts
 from tsd.sweep.columns import parameters
+from tsd.sweep.gauge import Gauge, Room, out_of_memory
 from tsd.sweep.shelf import StoreShelf
+
+Compute = Callable[[Sequence[Any], Sequence[Streams]], list[Outcome]]
+"""Trials of one shape and their random streams → how they ended; raises what the study raises."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class Report:
         errors: failed trials by type of error.
         refused: why the store could not give or take what the pack needs; empty where all went well.
         host: the machine that worked it.
+        peak_bytes, room_bytes: memory that it took at its worst, and what there was for it.
+        most: trials at once after memory had run out; 0 where it did not.
     """
 
     pack_id: str
@@ -68,6 +76,9 @@ class Report:
     errors: Mapping[str, int]
     refused: str = ""
     host: str = field(default_factory=socket.gethostname)
+    peak_bytes: int = 0
+    room_bytes: int = 0
+    most: int = 0
 
 
 class Worker:
@@ -79,6 +90,8 @@ class Worker:
         self.study: ModuleType = STUDIES.load(context.study)
         self.store = Store(context.root)
         self.shelf = StoreShelf(self.study, context.study, self.store)
+        self.gauge = Gauge(context.device)
+        self.most: dict[str, int] = {}
 
     def train_artefact(self, name: str, row: Mapping[str, Any]) -> Report:
         """Train the artefact `name` that the trial in `row` needs, unless it is there. An error of its training is told
@@ -106,9 +119,12 @@ class Worker:
         started, clock = datetime.now(UTC), time.perf_counter()
         records = rows.to_pylist()
         trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
-        outcomes = _outcomes(self.study, trials, seeds, self.shelf, self.context.device)
+        self.gauge.start()
+        ids = [record["trial_id"] for record in records]
+        pack = pack_id(ids)
+        keep = self.store.checkpoints.of(pack, ids)
+        outcomes, most = self._outcomes(trials, seeds, keep)
         seconds = time.perf_counter() - clock
-        pack = pack_id([r["trial_id"] for r in records])
         common = {
             "study": self.context.study,
             "study_version": self.study.VERSION,
@@ -123,8 +139,28 @@ class Worker:
         }
         table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
         self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
+        keep.clear()
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
-        return Report(pack, dict(Counter(o.state for o in outcomes)), seconds, dict(failures))
+        states, gauge = dict(Counter(o.state for o in outcomes)), self.gauge
+        return Report(pack, states, seconds, dict(failures), peak_bytes=gauge.peak, room_bytes=gauge.room, most=most)
+
+    def _outcomes(self, trials: Sequence[Any], seeds: Sequence[Streams], keep: Keeper) -> tuple[list[Outcome], int]:
+        """How the trials ended, and how many of them memory holds at once where it has run out, else 0. The next packs
+        of the shape come in parts of so many from the start."""
+        shape, room = repr(trials[0].values(Role.STATIC)), Room()
+        size = self.most.get(shape, len(trials))
+        outcomes: list[Outcome] = []
+        for first in range(0, len(trials), size):
+            part = slice(first, first + size)
+            outcomes += _outcomes(self._compute(keep), trials[part], seeds[part], room)
+        if room.short:
+            self.most[shape] = max(room.fitted, 1)
+        return outcomes, self.most.get(shape, 0)
+
+    def _compute(self, keep: Keeper) -> Compute:
+        from tsd.engine.run import run_pack
+
+        return lambda trials, seeds: run_pack(self.study, trials, seeds, self.shelf, self.context.device, keep=keep)
 
     def _trial(self, row: Mapping[str, Any]) -> Any:
         return self.study.Trial.of({k: v for k, v in row.items() if v is not None})
@@ -147,23 +183,21 @@ def _streams(row: Mapping[str, Any]) -> Streams:
     return Streams({stream: row[f"seed_{stream}"] for stream in STREAMS})
 
 
-def _outcomes(
-    study: ModuleType, trials: Sequence[Any], seeds: Sequence[Streams], shelf: Shelf, device: str
-) -> list[Outcome]:
-    from tsd.engine.run import run_pack
-
+def _outcomes(compute: Compute, trials: Sequence[Any], seeds: Sequence[Streams], room: Room) -> list[Outcome]:
     try:
-        return run_pack(study, trials, seeds, shelf, device)
+        outcomes = compute(trials, seeds)
+        room.fitted = max(room.fitted, len(trials))
+        return outcomes
     except StoreError:
         raise
     except Exception as error:
+        room.short = room.short or out_of_memory(error)
         if len(trials) == 1:
             told = str(error) if isinstance(error, UserError) else traceback.format_exc()
             return [Outcome("failed", error_type=type(error).__name__, error=told)]
     half = len(trials) // 2
-    return _outcomes(study, trials[:half], seeds[:half], shelf, device) + _outcomes(
-        study, trials[half:], seeds[half:], shelf, device
-    )
+    first = _outcomes(compute, trials[:half], seeds[:half], room)
+    return first + _outcomes(compute, trials[half:], seeds[half:], room)
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:
