@@ -1,12 +1,13 @@
 # make quickstart   install, run two small sweeps through Ray Tune, draw a phase diagram and an accuracy table
 # make test         lint, types, import contracts, tests
+# make audit        known weaknesses of the locked packages; asks the network
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    := results/quickstart
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint audit clean
 
 install: $(STAMP)
 
@@ -38,6 +39,11 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n logical --dist loadfile
+
+audit:
+	@$(PYTHON) -m venv build/audit
+	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -43,7 +43,7 @@ class Artefacts:
             arrays, kept = load(data), _metadata(data)
             facts, recipe = json.loads(kept["facts"]), json.loads(kept["recipe"])
             intact = kept["hash"] == _hash(arrays, facts, recipe)
-        except (SafetensorError, ValueError, KeyError, TypeError):
+        except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
             intact = False
         if not intact:
             raise ArtefactError(

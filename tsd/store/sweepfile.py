@@ -20,7 +20,7 @@ def read(files: Files) -> dict[str, Any] | None:
         found = json.loads(files.read(NAME))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise StoreError(
