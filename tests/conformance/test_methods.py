@@ -13,6 +13,7 @@ from shelves import MemoryShelf
 from tsd.engine.batches import Batches
 from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
+from tsd.engine.stack import placed
 from tsd.fields import Role
 from tsd.methods import METHODS
 from tsd.methods._base import Distillation, Needs, Taxonomy
@@ -90,6 +91,39 @@ def test_every_phase_has_a_finite_loss_that_moves_the_student(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_gradient_of_every_phase_is_the_slope_of_its_loss(name):
+    """Along one direction in which all weights move, by central differences in double precision; on a batch that is not
+    the first, for some methods measure the size of their terms on that one."""
+    one = trial(name, dtype="float64")
+    [start] = placed([distill.start(one, seeds(), SHELF)], torch.device("cpu"), torch.float64)
+    batch = {key: value[0] for key, value in Batches.of([start], [seeds()], one.batch_size).at(0).items()}
+    draw = torch.Generator().manual_seed(0)
+    way = {key: torch.randn(value.shape, generator=draw, dtype=value.dtype) for key, value in start.params.items()}
+
+    def value(phase, params, buffers):
+        view = start.model.forward(params, buffers, batch["x"], train=True)
+        return phase.loss(view, batch, one), view.buffers
+
+    for phase in distill.phases(one):
+        _, state = value(phase, start.params, start.buffers)
+        leaves = {key: tensor.clone().requires_grad_() for key, tensor in start.params.items()}
+        found = torch.autograd.grad(
+            value(phase, leaves, state)[0], list(leaves.values()), materialize_grads=True, allow_unused=True
+        )
+        slope = sum((each * along).sum() for each, along in zip(found, way.values(), strict=True))
+        high, low = (
+            value(phase, {key: tensor + step * way[key] for key, tensor in start.params.items()}, state)[0]
+            for step in (1e-6, -1e-6)
+        )
+        assert slope.item() == pytest.approx(((high - low) / 2e-6).item(), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "none" and not METHODS.load(n).Method.neutral])
+def test_a_method_without_a_neutral_setting_reads_no_labels(name):
+    assert not METHODS.load(name).Method.needs.labels
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_phases_are_the_whole_training(name):
     shares = [phase.share for phase in distill.phases(trial(name))]
     assert sum(shares) == pytest.approx(1)
@@ -108,8 +142,12 @@ def test_what_is_measured_is_the_student_alone(name):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if METHODS.load(n).Method.neutral])
 def test_the_neutral_setting_is_plain_training(name):
-    neutral = METHODS.load(name).Method.neutral
-    assert outcomes([trial(name, **neutral)], [seeds()]) == outcomes([trial("none")], [seeds()])
+    method = METHODS.load(name).Method
+    [taught], [plain] = (
+        run_pack(distill, [one], [seeds()], SHELF) for one in (trial(name, **method.neutral), trial("none"))
+    )
+    told = {metric: value for metric, value in taught.measured.metrics.items() if metric not in method.reports}
+    assert (told, taught.measured.curves) == (plain.measured.metrics, plain.measured.curves)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not METHODS.load(n).Method.needs.features])

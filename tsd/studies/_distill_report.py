@@ -39,7 +39,7 @@ def report(student: Fitted, held: Mapping[str, Any], trial: Any) -> Measured:
     with torch.no_grad():
         view = student.model.forward(student.params, student.buffers, x)
         teacher = model.forward(params, buffers, x, train=method.batch_statistics)
-        own = {"adapt": view.adapt} if isinstance(view, PupilView) else {}
+        own: dict[str, Any] = {"adapt": view.adapt} if isinstance(view, PupilView) else {}
         told: Measured = method.report(Lesson(view, teacher, batch["y"], x, networks=pair(trial), **own))
     return told
 
