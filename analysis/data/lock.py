@@ -5,7 +5,9 @@ A hash is an exclusive or over trials, so it depends neither on their order nor 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -23,8 +25,8 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         asked: options of a verb, by name; those whose value is a column or a curve are what it looked at.
     Returns:
-        JSON types: how many `trials`, the hash of their `ids`, of each of their `columns` and `curves`, the `versions`
-        of the studies, and the version of `duckdb`, whose hashes these are.
+        JSON types: how many `trials`, the hash of their `ids`, of each of their `columns` and `curves`, of the `files`
+        of published values, the `versions` of the studies, and the version of `duckdb`, whose hashes these are.
     """
     where = asked.get("where")
     trials = results.connection.table("trials")
@@ -42,6 +44,7 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         "versions": [f"{study} {version}" for study, version in versions],
         "columns": {c: _hex(value) for c, value in zip(columns, found, strict=True)},
         "curves": {c: _curve(results, trials, c) for c in sorted(named & set(results.curves()))},
+        "files": _file(asked.get("published")),
     }
 
 
@@ -54,9 +57,10 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     told = []
     if then["versions"] != now["versions"]:
         told.append(f"the study is {', '.join(now['versions'])}, not {', '.join(then['versions'])}")
-    for kind in ("columns", "curves"):
-        gone = [name for name in then[kind] if name not in now[kind]]
-        moved = [n for n, value in then[kind].items() if n not in gone and now[kind][n] != value]
+    for kind in ("columns", "curves", "files"):
+        before, after = then.get(kind, {}), now.get(kind, {})
+        gone = [name for name in before if name not in after]
+        moved = [n for n, value in before.items() if n not in gone and after[n] != value]
         told += [f"`{name}` is gone" for name in gone] + [f"`{name}` has other values" for name in moved]
     return told
 
@@ -65,6 +69,13 @@ def _curve(results: Results, trials: duckdb.DuckDBPyRelation, curve: str) -> str
     points = results.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
     held = points.set_alias("c").join(trials.set_alias("t"), "c.trial_id = t.trial_id", how="semi")
     return _hex(held.aggregate("bit_xor(hash(trial_id, step, value))").fetchall()[0][0])
+
+
+def _file(path: str | Path | None) -> dict[str, str]:
+    """The hash of a file by its path; nothing where it is not there."""
+    if path is None or not Path(path).is_file():
+        return {}
+    return {str(path): hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest()}
 
 
 def _hex(value: int | None) -> str:

@@ -40,7 +40,7 @@ def command(
         best: Whether more or less is better; the metric's name says it where this does not.
         reference: Row that the others' differences are told to, such as none.
         interval: Student's t or the bootstrap of a mean, or the inter-quartile mean with its bootstrap.
-        correct: Adjust what ties with the best for the number of comparisons.
+        correct: Adjust what ties with the best, and differences to the reference, for the number of comparisons.
         published: YAML file of published values, to stand beside ours; sweeps/published holds some.
     """
     asked = dict(locals())

@@ -61,9 +61,15 @@ def publish(figure: Figure, provenance: Provenance, paths: Sequence[Path], numbe
     for path in paths:
         with written(path) as temporary:
             if path.suffix == ".csv" and numbers is not None:
-                numbers.to_csv(temporary, index=False, float_format="%.12g")
+                text = numbers.to_csv(index=False, float_format="%.12g")
+                temporary.write_text(text + comment(provenance.json()), encoding="utf-8")
             else:
                 figure.savefig(temporary, format=path.suffix[1:], metadata=_metadata(path, provenance))
+
+
+def comment(facts: str) -> str:
+    """The last line of a CSV: where its numbers come from; `pandas.read_csv(file, comment="#")` passes over it."""
+    return f"# tsd: {facts}\n"
 
 
 def _metadata(path: Path, provenance: Provenance) -> dict[str, str | None]:

@@ -27,9 +27,13 @@ NO_LOCK: Mapping[str, Any] = {}
 KINDS = {
     "t": "Mean over seeds and its 95 % t interval.",
     "bootstrap": "Mean over seeds and its 95 % bootstrap interval (BCa).",
-    "iqm": "Inter-quartile mean over seeds and its 95 % bootstrap interval; what is best is told by means.",
+    "iqm": "Inter-quartile mean over seeds and its 95 % bootstrap interval.",
 }
-PAIRING = {"paired": "paired by seed", "Welch": "Welch where seeds are not shared"}
+PAIRING = {
+    "paired": "paired by seed",
+    "Welch": "Welch where seeds are not shared",
+    "unpaired": "unpaired where seeds are not shared",
+}
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
 
@@ -71,14 +75,18 @@ def told(
     pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
     for how, words in PAIRING.items():
         pairs = pairs.replace(how, words)
-    holm = f", after Holm for {comparison.tests} comparisons" if comparison.tests else ""
+    to_best, to_target = comparison.tests
+    holm = f", after Holm for {to_best} comparisons" if to_best else ""
     ties = (
         f" and what does not differ from it (95 %, {pairs}{holm})"
         if pairs
         else "; too few seeds to tell what ties with it"
     )
     bold = f"Bold: the best of a column{ties}." if comparison.better else NO_BOLD
-    difference = f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs})' if pairs else ''}."
+    at_once = f", {to_target} at once after Bonferroni" if to_target else ""
+    difference = (
+        f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs}{at_once})' if pairs else ''}."
+    )
     more = [bold, *([difference] if comparison.reference is not None else [])]
     more += [published.told()] if published else []
     return Told("table", asked, KINDS[comparison.interval], comparison.interval, more, comparison.missing(), lock=lock)
@@ -118,7 +126,7 @@ class Rounding:
 def _column(entries: Sequence[Entry | None], most: int) -> list[Said]:
     present = [e for e in entries if e and e.n]
     rounding = Rounding.of([e.mean for e in present])
-    differences = Rounding.of([e.difference for e in present if e.difference])
+    differences = Rounding.of([e.difference.interval for e in present if e.difference])
     return [_said(entry, rounding, differences, most) for entry in entries]
 
 
@@ -130,7 +138,7 @@ def _said(entry: Entry | None, rounding: Rounding, differences: Rounding, most: 
         return Said(NOTHING, note=", ".join(lost) or "no value")
     return Said(
         text=rounding.text(entry.mean),
-        difference=differences.text(entry.difference, signed=True) if entry.difference else "",
+        difference=differences.text(entry.difference.interval, signed=True) if entry.difference else "",
         note=", ".join([*([f"n = {entry.n}"] if entry.n < most else []), *lost]),
         bold=entry.best,
     )

@@ -1,7 +1,7 @@
 """A table as Markdown, LaTeX (booktabs) or HTML for readers, and as CSV for programs.
 
-The first three are rounded and end with a comment that holds the provenance as JSON. CSV has a line for each cell with
-twelve digits: sums over seeds run in any order, so the last digits of a double may differ from run to run.
+The first three are rounded. CSV has a line for each cell with twelve digits: sums over seeds run in any order, so the
+last digits of a double may differ from run to run. All end with a comment that holds the provenance as JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from string import Template
 
@@ -22,6 +22,7 @@ from analysis.data.published import Beside, title
 from analysis.data.rows import Source
 from analysis.naming import LOWERED, RAISED
 from analysis.statistics.compare import Comparison
+from analysis.statistics.differences import Difference
 from analysis.statistics.intervals import LEVEL, Interval
 from analysis.writing import files
 
@@ -31,6 +32,9 @@ TEX = {
     "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "–": "--",
     "…": r"\ldots{}",
 }  # fmt: skip
+
+LONGEST_LINE = 130
+"""Letters of a line of a LaTeX table, some four fifths of its size when it is shrunk to the page."""
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -102,7 +106,7 @@ class Table:
 def publish(table: Table, numbers: str, paths: Sequence[Path]) -> None:
     """Write the table to each path in the format of its name, `numbers` as CSV; print it as Markdown without a path."""
     for path in paths:
-        text = numbers if path.suffix == ".csv" else WRITERS[path.suffix](table)
+        text = numbers + files.comment(table.facts) if path.suffix == ".csv" else WRITERS[path.suffix](table)
         with files.written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     if not paths:
@@ -120,17 +124,15 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A float with booktabs rules, ready for \input; needs \usepackage{booktabs}."""
-    columns = len(table.header)
-    above = rf" & \multicolumn{{{columns}}}{{c}}{{{tex(table.above)}}} \\ \cmidrule(l){{2-{columns + 1}}}"
-    lines = [[tex(table.corner), *map(tex, table.header)]]
-    lines += [[tex(name), *(_whole(cell, tex, r"\textbf{", "}") for cell in cells)] for name, cells in table.lines]
-    head, *body = [rf"{' & '.join(line)} \\" for line in lines]
+    r"""A float with booktabs rules, ready for \input; needs \usepackage{booktabs,graphicx}.
+
+    What is wider than a line is shrunk to it; many columns stand in blocks below each other.
+    """
     caption = rf"\caption{{{tex(table.title)}. {tex(table.notes)}}}"
     parts = [
         r"\begin{table}[tb]", r"\centering", caption, r"\smallskip\small",
-        rf"\begin{{tabular}}{{l{'r' * columns}}}", r"\toprule", *([above] if table.above else []), head, r"\midrule",
-        *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", f"% tsd: {table.facts}", "",
+        "\n\\medskip\n\n".join(_tabular(table, block) for block in _blocks(table)),
+        r"\end{table}", f"% needs booktabs and graphicx\n% tsd: {table.facts}", "",
     ]  # fmt: skip
     return "\n".join(parts)
 
@@ -159,7 +161,7 @@ def comma_separated(comparison: Comparison, source: Source, published: Beside | 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     sides = [side.name for side in (comparison.rows, comparison.columns) if side.name]
-    difference = ["difference", "difference_low", "difference_high"]
+    difference = ["difference", "difference_low", "difference_high", "difference_p"]
     about = ["value", "unit", "interval", "level", "sweep", "git_sha"]
     places = published.places if published else {}
     theirs = [*map(title, places), "published_in"] if published else []
@@ -170,7 +172,7 @@ def comma_separated(comparison: Comparison, source: Source, published: Beside | 
     for place in product(comparison.rows.values, comparison.columns.values):
         entry = comparison.entries.get(place)
         if entry:
-            told = [entry.n, *_bounds(entry.mean), entry.best, *_bounds(entry.difference)]
+            told = [entry.n, *_bounds(entry.mean), entry.best, *_difference(entry.difference)]
             beside = [*(found.get(place, "") for found in places.values()), published.source] if published else []
             writer.writerow([*place[: len(sides)], *told, entry.diverged, entry.failed, *known, *beside])
     return out.getvalue()
@@ -183,6 +185,37 @@ def tex(text: str) -> str:
 
 
 WRITERS: dict[str, Callable[[Table], str]] = {".md": markdown, ".tex": latex, ".html": page}
+
+
+def _blocks(table: Table) -> list[slice]:
+    """The columns that stand side by side, so that no line is much longer than a page is wide."""
+    names = max(len(text) for text in (table.corner, *(name for name, _ in table.lines)))
+    widths = [
+        2 + max(len(head), *(len(_whole(line[i], str, "", "")) for _, line in table.lines))
+        for i, head in enumerate(table.header)
+    ]
+    starts, room = [0], LONGEST_LINE - names
+    for i, width in enumerate(widths):
+        if width > room and i > starts[-1]:
+            starts.append(i)
+            room = LONGEST_LINE - names
+        room -= width
+    return [slice(a, b) for a, b in pairwise([*starts, len(widths)])]
+
+
+def _tabular(table: Table, block: slice) -> str:
+    columns = len(table.header[block])
+    above = rf" & \multicolumn{{{columns}}}{{c}}{{{tex(table.above)}}} \\ \cmidrule(l){{2-{columns + 1}}}"
+    lines = [[tex(table.corner), *map(tex, table.header[block])]]
+    for name, cells in table.lines:
+        lines.append([tex(name), *(_whole(cell, tex, r"\textbf{", "}") for cell in cells[block])])
+    head, *body = [rf"{' & '.join(line)} \\" for line in lines]
+    parts = [
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * columns}}}", r"\toprule", *([above] if table.above else []), head, r"\midrule",
+        *body, r"\bottomrule", r"\end{tabular}}",
+    ]  # fmt: skip
+    return "\n".join(parts)
 
 
 def _whole(cell: Said, escape: Callable[[str], str], start: str, end: str) -> str:
@@ -208,7 +241,11 @@ def _comment(table: Table) -> str:
     return f"<!-- tsd: {facts} -->"
 
 
-def _bounds(interval: Interval | None) -> list[str]:
-    if interval is None:
-        return ["", "", ""]
+def _difference(found: Difference | None) -> list[str]:
+    if found is None:
+        return ["", "", "", ""]
+    return [*_bounds(found.interval), f"{found.p:.6g}" if np.isfinite(found.p) else ""]
+
+
+def _bounds(interval: Interval) -> list[str]:
     return [f"{v:.12g}" if np.isfinite(v) else "" for v in (interval.mean, interval.low, interval.high)]

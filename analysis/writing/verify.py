@@ -13,7 +13,7 @@ import duckdb
 
 from analysis.errors import AnalysisError
 
-COMMENT = re.compile(r"(?:<!--|%) tsd: (\{.*\})(?: -->)?")
+COMMENT = re.compile(r"(?:<!--|%|#) tsd: (\{.*\})(?: -->)?")
 KEYWORDS = re.compile(rb"/Keywords \(((?:\\.|[^\\)])*)\)", re.S)
 
 

@@ -148,7 +148,7 @@ def test_the_verb_draws_and_tells(ising: Path, tmp_path: Path, capsys):
     command(str(ising), value="m", size="size", control="temperature", height=-0.125, output=outputs)
     said = Image.open(outputs[0]).text["Description"]
     assert "Critical temperature = 2.2" in said and "95 % bootstrap over seeds" in said
-    numbers = pd.read_csv(outputs[1]).set_index("name")
+    numbers = pd.read_csv(outputs[1], comment="#").set_index("name")
     assert numbers.loc["critical", "estimate"] == pytest.approx(2.269, abs=0.02)
     assert list(numbers.index) == ["critical", "nu", "quality", "overlap"]
     assert "Critical temperature" in capsys.readouterr().out

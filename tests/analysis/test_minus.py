@@ -57,7 +57,7 @@ def test_a_difference_is_that_of_a_table_to_its_reference(few_samples: Path):
     entries = compare(Rows.of(trials), axes, "test_accuracy", reference="none", **told).entries
     cells = gather(minus(Rows.of(trials), NONE, "test_accuracy", axes), axes, "Δ test_accuracy").frame
     for row in cells.to_dict("records"):
-        wanted = entries[row["method"], row["samples_per_class"]].difference
+        wanted = entries[row["method"], row["samples_per_class"]].difference.interval
         assert row["_mean"] == pytest.approx(wanted.mean, rel=1e-9)
         assert half_width(row["_n"], row["_sd"]) == pytest.approx(wanted.half, rel=1e-9)
     assert len(cells) == 2

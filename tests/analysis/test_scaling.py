@@ -83,7 +83,7 @@ def test_the_verb_draws_and_tells(learning: Path, tmp_path: Path, capsys):
     command(str(learning), x="samples", value="test_error", by="teacher", output=outputs)
     told = Image.open(outputs[0]).text["Description"]
     assert "teacher narrow: a x^(−b), a = " in told
-    numbers = pd.read_csv(outputs[1])
+    numbers = pd.read_csv(outputs[1], comment="#")
     power = numbers[(numbers["law"] == "power") & (numbers["parameter"] == "b")].set_index("teacher")["estimate"]
     assert power.to_dict() == pytest.approx({"narrow": 1.0, "wide": 0.5}, abs=0.03)
     assert "teacher wide: " in capsys.readouterr().out

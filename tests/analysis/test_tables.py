@@ -20,12 +20,13 @@ from analysis.data.load import Results
 from analysis.data.rows import Rows, Source
 from analysis.errors import AnalysisError
 from analysis.statistics.compare import Comparison, compare, direction
-from analysis.statistics.intervals import Interval
+from analysis.statistics.intervals import Interval, holm, iqm_interval
 from analysis.writing.provenance import provenance
 from analysis.writing.rounding import Rounding, in_words, told
 from analysis.writing.tables import Table, comma_separated, latex, markdown, page, tex
 
 METHODS = ("method", "samples_per_class")
+DOCUMENT = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{t.tex}\end{document}"
 
 
 def compared(data, axes=METHODS, value="test_accuracy", **options) -> Comparison:
@@ -97,7 +98,7 @@ def test_differences_are_to_the_reference_and_paired(few_samples: Path):
     found = compared(load(few_samples), reference="none")
     trials = load(few_samples, where="samples_per_class = 50").pivot(index="seed_init", columns="method")
     wanted = reference.ttest_rel(trials["test_accuracy", "kd"], trials["test_accuracy", "none"])
-    difference = found.entries["kd", 50].difference
+    difference = found.entries["kd", 50].difference.interval
     assert (difference.low, difference.high) == pytest.approx(tuple(wanted.confidence_interval(0.95)))
     assert found.entries["none", 50].difference is None
 
@@ -211,12 +212,32 @@ def test_latex_compiles_with_the_nastiest_of_names(tmp_path: Path):
         tmp_path / "r_#1", trials, parameters={"method": "", "a_b": "%"}, metrics={"test_accuracy": "%"}
     )
     (tmp_path / "t.tex").write_text(latex(table(folder, ("method", "a_b"))))
-    (tmp_path / "doc.tex").write_text(
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{t.tex}\end{document}"
-    )
+    (tmp_path / "doc.tex").write_text(DOCUMENT)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout[-2000:]
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
+def test_a_table_of_many_columns_stays_on_its_page(tmp_path: Path):
+    trials = [
+        {"method": m, "width": 1000 * c, "test_accuracy": 0.5 + 0.01 * s + 0.001 * c, "seed_init": s}
+        for m in ("none", "kd")
+        for c in range(30)
+        for s in range(3)
+    ]
+    folder = example.write(
+        tmp_path / "r", trials, parameters={"method": "", "width": ""}, metrics={"test_accuracy": ""}
+    )
+    text = latex(table(folder, ("method", "width"), reference="none"))
+    assert text.count(r"\begin{tabular}") > 2
+    assert len(re.findall(r"\\textbf", text)) >= 30, "no column is lost"
+    (tmp_path / "t.tex").write_text(text)
+    (tmp_path / "doc.tex").write_text(DOCUMENT)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Overfull" not in run.stdout
 
 
 def test_holm_lets_more_tie_and_says_so(few_samples: Path):
@@ -231,6 +252,39 @@ def test_holm_lets_more_tie_and_says_so(few_samples: Path):
     tied = [sum(entry.best for entry in found.entries.values()) for found in (plain, adjusted)]
     assert tied[0] < tied[1] == 40
     assert "after Holm for 39 comparisons" in told(adjusted, {}).more[0]
+
+
+def test_holm_adjusts_differences_to_the_reference_too(few_samples: Path):
+    """Four comparisons: p is Holm's, and the intervals are Student's at 1 − 0.05 / 4."""
+    plain, adjusted = (compared(load(few_samples), reference="none", correct=c) for c in (None, "holm"))
+    places = [place for place, entry in plain.entries.items() if entry.difference]
+    p = [plain.entries[place].difference.p for place in places]
+    assert [adjusted.entries[place].difference.p for place in places] == pytest.approx(holm(p))
+    trials = load(few_samples, where="samples_per_class = 50").pivot(index="seed_init", columns="method")
+    wanted = reference.ttest_rel(trials["test_accuracy", "kd"], trials["test_accuracy", "none"])
+    found = adjusted.entries["kd", 50].difference.interval
+    assert (found.low, found.high) == pytest.approx(tuple(wanted.confidence_interval(1 - 0.05 / 4)))
+    assert "4 at once after Bonferroni" in told(adjusted, {}).more[1]
+    assert "Bonferroni" not in told(plain, {}).more[1]
+
+
+def test_of_inter_quartile_means_the_best_and_its_ties_are_told_by_them():
+    """Two of eight seeds of `a` collapsed: its mean is less than that of `b`, its middle half is more."""
+    rng, rows = np.random.default_rng(0), []
+    for s in range(8):
+        level = 0.8 + 0.01 * rng.normal()
+        for method, gain in (("a", 0.02 if s > 1 else -0.7), ("b", 0.0), ("c", 0.02 + 0.002 * (-1) ** s)):
+            rows.append({"method": method, "seed_init": s, "test_accuracy": level + gain})
+    frame = pd.DataFrame(rows)
+    means, middles = (compared(frame, ("method", None), interval=i, reference="b") for i in ("t", "iqm"))
+    assert not means.entries["a", None].mean.mean > means.entries["b", None].mean.mean
+    assert {place[0] for place, entry in middles.entries.items() if entry.best} == {"a", "c"}
+    difference = middles.entries["c", None].difference
+    middle = [iqm_interval(frame[frame.method == m]["test_accuracy"]).mean for m in "cb"]
+    assert difference.interval.mean == pytest.approx(middle[0] - middle[1])
+    assert difference.interval.excludes_zero()
+    assert difference.p < 0.01
+    assert middles.pairings == {"paired"}
 
 
 def test_inter_quartile_means_are_told_as_such(few_samples: Path):

@@ -97,6 +97,6 @@ def test_the_table_names_streams_and_shares(tmp_path: Path, capsys):
     assert "| activation | mean | teacher | init | rest |" in out
     assert " %)" in out
     command(str(folder), value="test_mse", by="activation", output=[tmp_path / "v.csv"])
-    numbers = pd.read_csv(tmp_path / "v.csv")
+    numbers = pd.read_csv(tmp_path / "v.csv", comment="#")
     assert numbers.groupby("activation")["share"].sum().tolist() == pytest.approx([1, 1])
     assert "<table>" in variance(trials(), value="test_mse", by="activation")._repr_html_()

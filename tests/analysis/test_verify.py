@@ -21,8 +21,14 @@ MADE = {
     "scaling": "scaling {r} --x x --value test_mse -o {f}",
     "table": "table {r} --rows method --columns x --value test_mse -o {f}",
     "variance": "variance {r} --value test_mse -o {f}",
+    "boundary": "phase {r} --x x --y test_nll --value test_mse --threshold 0.3 -o {f}",
 }  # fmt: skip
-KINDS = {"table": (".md", ".tex", ".html"), "variance": (".md",)}
+KINDS = {
+    "table": (".md", ".tex", ".html", ".csv"),
+    "variance": (".md", ".csv"),
+    "scaling": (".png", ".csv"),
+    "boundary": (".csv",),
+}
 
 
 def results(folder: Path, nudge=None, more=(), version=1) -> Path:
@@ -56,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
 
 def test_what_was_just_made_is_fresh(made):
     assert {str(verify(path)) for path in made} == {"fresh"}
-    assert len(made) == 14
+    assert len(made) == 17
 
 
 def test_another_value_makes_stale_what_shows_it_and_nothing_else(made, tmp_path: Path):
@@ -65,7 +71,7 @@ def test_another_value_makes_stale_what_shows_it_and_nothing_else(made, tmp_path
         expected = "fresh" if path.stem == "curves" else "stale: `test_mse` has other values"
         assert str(verify(path, str(other))) == expected
     unseen = results(tmp_path / "s", nudge=(3, "test_nll"))
-    assert {str(verify(path, str(unseen))) for path in made} == {"fresh"}
+    assert {str(verify(path, str(unseen))) for path in made if path.stem != "boundary"} == {"fresh"}
 
 
 def test_more_trials_make_stale_what_they_belong_to(made, tmp_path: Path):
@@ -87,6 +93,19 @@ def test_another_version_of_the_study_is_told(tmp_path: Path):
     assert changes(then, now) == ["the study is made_up 2, not made_up 1"]
     assert changes(then, now | {"versions": then["versions"], "columns": {}})[0] == "`kind` is gone"
     assert changes(then, now | {"ids": "0"}) == ["other trials fulfil the condition, 48 as before"]
+
+
+def test_other_published_values_make_a_table_stale(tmp_path: Path):
+    here, theirs = results(tmp_path / "r"), tmp_path / "theirs.yaml"
+    theirs.write_text("source: S\nmetric: test_mse\nunit: ''\nrows: method\nvalues: {kd: 0.5}\n")
+    words = ["table", str(here), "--rows", "method", "--value", "test_mse", "--published", str(theirs)]
+    made = [tmp_path / f"t.{kind}" for kind in ("md", "csv", "tex")]
+    app([*words, *(w for path in made for w in ("-o", str(path)))], result_action="return_value")
+    assert {str(verify(path)) for path in made} == {"fresh"}
+    theirs.write_text(theirs.read_text().replace("0.5", "0.6"))
+    assert {str(verify(path)) for path in made} == {f"stale: `{theirs}` has other values"}
+    theirs.unlink()
+    assert {str(verify(path)) for path in made} == {f"stale: `{theirs}` is gone"}
 
 
 def test_a_hash_does_not_depend_on_the_order_of_rows(tmp_path: Path):
