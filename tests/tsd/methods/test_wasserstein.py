@@ -49,6 +49,23 @@ def test_without_a_teachers_part_the_default_is_told_apart():
     assert abs(linear_loss(0.1) - linear_loss(0.1, teacher_input_grad=False)) > 0.05
 
 
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 4.0])
+def test_the_norm_of_any_order_is_that_of_the_slope_written_out(p):
+    total = 0.0
+    for x, each in zip(X, half_square(X @ W.mT, X @ V.mT), strict=True):
+        slope = (W - V).mT @ ((W - V) @ x)
+        total += each.item() + 0.1 * sum(abs(g) ** p for g in slope.tolist()) ** (1 / p)
+    assert linear_loss(0.1, p=p).item() == pytest.approx(total / 2, rel=1e-9)
+
+
+def test_a_slope_that_vanishes_has_a_finite_gradient_in_every_norm():
+    for p in (1.0, 2.0, 3.0):
+        weight = V.clone().requires_grad_()
+        loss = penalised_loss(partial(affine, weight), partial(affine, V), X, 1.0, half_square, p=p)
+        assert loss.item() < 1e-5
+        assert torch.autograd.grad(loss, weight)[0].isfinite().all()
+
+
 def test_a_ball_without_radius_leaves_the_mean_loss():
     assert linear_loss(0.0).item() == half_square(X @ W.mT, X @ V.mT).mean().item()
 
