@@ -69,7 +69,7 @@ def report(
     Args:
         results: Folder or URI of a sweep's results.
         more: Further ones, which stand below it.
-        question: What the sweep asks; again for each further one.
+        question: What the sweep asks, where its file does not say so; again for each further one.
     """
     from itertools import zip_longest
 

@@ -39,7 +39,10 @@ class Section:
 
 
 def section(path: str, question: str = "") -> Section:
-    """Read one results folder. Raises AnalysisError where it is none, or holds no trial."""
+    """Read one results folder, whose sweep asks its own question where none is given.
+
+    Raises AnalysisError where it is no results folder, or holds no trial.
+    """
     results = Results.open(path)
     rows = results.rows()
     counts = rows.sql("SELECT state, count(*) AS n FROM rows GROUP BY state").set_index("state")["n"]
@@ -52,7 +55,8 @@ def section(path: str, question: str = "") -> Section:
         "any_value(regexp_extract(trim(error), '[^\\n]*$')) AS says FROM rows WHERE state = 'failed' "
         "GROUP BY 1 ORDER BY 2 DESC"
     )
-    return Section(rows.source.sweep, question, facts, states, list(pictures(results)), table, cut, failures, locked)
+    asks = question or results.sweep.get("question", "")
+    return Section(rows.source.sweep, asks, facts, states, list(pictures(results)), table, cut, failures, locked)
 
 
 def page(sections: Sequence[Section], paths: Sequence[str]) -> str:

@@ -27,6 +27,8 @@ def file(plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     done = [{"a_b": x, "v": 1.0 * x + s, "seed_init": s} for x in (1, 2, 3) for s in range(3)]
     other = example.write(folder / "other", failed + done, parameters={"a_b": "%"}, metrics={"v": ""})
+    kept = json.loads((other / "sweep.json").read_text())
+    (other / "sweep.json").write_text(json.dumps(kept | {"question": "And what of a & b?"}))
     words = ["report", str(plane), str(other), "--question", "Does <width> help?", "-o", str(folder / "r.html")]
     app(words, result_action="return_value")
     return folder / "r.html"
@@ -54,6 +56,7 @@ def test_the_page_is_well_formed_and_loads_nothing(file: Path):
 def test_the_page_says_what_was_asked_run_and_lost(file: Path):
     text = file.read_text()
     assert "Does &lt;width&gt; help?" in text
+    assert "And what of a &amp; b?" in text, "the sweep's own question"
     assert "68 trials: 59 done, 5 diverged, 4 failed." in text
     assert "<td>2</td>" in text and "E&lt;1&gt;" in text and "E: a &amp; b" in text
     assert "git 0123456" in text

@@ -14,8 +14,9 @@ resources: {cpu: 1, gpu: 0}
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as attribute
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,6 +55,7 @@ class Sweep:
         members: for each field that names members of a family, the members named here, each with its own fields.
         module: the study.
         places: where the conditions stand: `when[0].if`, `except[0]`.
+        question: what the file asks: its first comment, as far as the first question mark; "" where there is none.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Sweep:
     members: Mapping[str, Mapping[str, Mapping[str, Field]]] = attribute(repr=False)
     module: ModuleType = attribute(repr=False, compare=False)
     places: Mapping[str, Place] = attribute(repr=False, compare=False)
+    question: str = attribute(default="", repr=False, compare=False)
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -85,7 +88,8 @@ class Sweep:
 
     def as_dict(self) -> dict[str, Any]:
         """The sweep in plain lists, mappings and scalars."""
-        return {
+        asked = {"question": self.question} if self.question else {}
+        return asked | {
             "name": self.name,
             "study": self.study,
             "version": self.version,
@@ -106,7 +110,8 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
         SweepFileError: the file cannot be read or is wrong; every problem of it is told.
     """
     start = Place(0, 1, 1, _yaml.clean(str(path)))
-    root, problems = _yaml.read(_text(path), start)
+    text = _text(path)
+    root, problems = _yaml.read(text, start)
     root, wrong = _overrides.apply(root, overrides)
     problems += wrong
     if not isinstance(root.value, dict):
@@ -115,7 +120,13 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
     sweep = _read(root.value, root, path, studies, problems)
     if sweep is None or problems:
         raise SweepFileError(problems)
-    return sweep
+    return replace(sweep, question=_question(text))
+
+
+def _question(text: str) -> str:
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
+    asked, mark, _ = comment.partition("?")
+    return asked + mark if mark else ""
 
 
 def _read(given: dict[str, Node], root: Node, path: Path, studies: Family, problems: Problems) -> Sweep | None:

@@ -63,6 +63,13 @@ def test_a_resolved_sweep_survives_json(tmp_path: Path) -> None:
     assert again.as_dict() == resolved
 
 
+def test_the_question_is_the_first_comment_as_far_as_its_mark(tmp_path: Path) -> None:
+    asked = load(tmp_path, "# Does a wider student\n# learn sooner?   arXiv:1\n# 3 trials.\n" + PLAIN)
+    assert asked.question == asked.as_dict()["question"] == "Does a wider student learn sooner?"
+    for text in (PLAIN, "# A note.\n" + PLAIN, PLAIN + "# late?\n"):
+        assert "question" not in load(tmp_path, text).as_dict()
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
