@@ -108,14 +108,29 @@ def population_loss(a: Any, W: Any, V: Any, activation: str = "erf") -> Any:
     Returns:
         A 0-d tensor that autograd may go through where `a` is a tensor, else a float.
     Raises:
-        UserError: `activation` is neither.
+        UserError: `activation` is neither, or shapes do not fit together.
     """
     outgoing, students, teachers = (torch.as_tensor(part, dtype=torch.float64) for part in (a, W, V))
+    _check(outgoing, students, teachers)
     weights = torch.cat([outgoing, -outgoing.new_ones(len(teachers))])
     u = torch.cat([students, teachers])
     p = u.square().sum(1)
     loss = weights @ kernel_of(activation).value(u @ u.T, p[:, None], p) @ weights
     return loss if isinstance(a, torch.Tensor) else float(loss)
+
+
+def _check(a: Tensor, W: Tensor, V: Tensor) -> None:
+    shapes = [tuple(part.shape) for part in (a, W, V)]
+    if W.ndim != 2 or V.ndim != 2 or shapes[0] != shapes[1][:1]:
+        wrong = f"a has the shape {shapes[0]} and W {shapes[1]}, with V {shapes[2]}"
+    elif shapes[1][1] != shapes[2][1]:
+        wrong = f"W has {shapes[1][1]} inputs and V {shapes[2][1]}"
+    else:
+        return
+    raise UserError(
+        f"The weights do not fit together: {wrong}. Expected a (n,), W (n, d) and V (k, d): one outgoing weight and one "
+        "row of incoming weights for each student neuron, and rows of teacher neurons over the same d inputs."
+    )
 
 
 @dataclass(frozen=True)

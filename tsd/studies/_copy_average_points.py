@@ -47,9 +47,10 @@ def one_neuron_optimum(k: int, activation: str = "erf") -> OneNeuron:
     loss k/3 − (2/π) k² arcsin(1/2k). For ReLU the loss is quadratic in a · r.
 
     Raises:
-        UserError: `activation` is neither erf nor relu.
+        UserError: `activation` is neither erf nor relu, or k is less than 1.
     """
     kernel_of(activation)
+    _check(k, 1)
     if activation == "erf":
         return OneNeuron(k / 3 - 2 / pi * k * k * asin(1 / (2 * k)), float(k), 1 / sqrt(2 * k - 1))
     cosine = 1 / sqrt(k)
@@ -80,7 +81,7 @@ def copy_average_point(k: int, n: int, activation: str = "erf") -> Point:
     shapes = [own, _outer(copying, copied) - own, _outer(copying, rest), _outer(averaging, copied)]
     shapes += [_outer(averaging, rest)]
     norm = one_neuron_optimum(averaged, "relu").norm
-    start = [1.0, norm, 1.0, 0.0, 0.0, 0.0, norm / sqrt(averaged)]
+    start = torch.tensor([[1.0, norm, 1.0, 0.0, 0.0, 0.0, norm / sqrt(averaged)]])
     return _best([copying, averaging], shapes, start, activation)
 
 
@@ -97,7 +98,11 @@ def perturbed_copy_point(k: int, n: int, activation: str = "erf") -> Point:
     led[:n], rest[n:] = 1, 1
     own = torch.eye(n, k)
     shapes = [own, _outer(leaning, led) - own, _outer(leaning, rest)]
-    return _best([leaning], shapes, [k / n, sqrt(n / k), 0.0, 0.0], activation)
+    size = sqrt(n / k)
+    leans = size * torch.tensor([0.4, 0.5, 0.6, 0.7, 0.85, 1.0])
+    gathered = size / sqrt(k) * torch.tensor([0.0, 0.15, 0.4, 0.8, 1.2])
+    starts = torch.cartesian_prod(torch.ones(1), leans, torch.tensor([0.0, -0.02, -0.05, -0.09]), gathered)
+    return _best([leaning], shapes, starts, activation)
 
 
 def curvature(point: Point, activation: str = "erf") -> float:
@@ -140,16 +145,29 @@ class _Symmetric:
         return (ahead - behind).unflatten(0, (len(x), -1)) / (2 * SHIFT)
 
 
-def _best(outgoing: list[Tensor], incoming: list[Tensor], start: list[float], activation: str) -> Point:
-    """Settle in the span of patterns of a (n,) and of W (n, k); by symmetry what is critical in it is critical."""
+def _best(outgoing: list[Tensor], incoming: list[Tensor], starts: Tensor, activation: str) -> Point:
+    """Settle in the span of patterns of a (n,) and of W (n, k), from the lowest of `starts` (start, pattern): others
+    lead to saddles. By symmetry what is critical in the span is critical."""
     n, k = incoming[0].shape
     rows = [torch.cat([a, torch.zeros(n * k)]) for a in outgoing]
     rows += [torch.cat([torch.zeros(n), w.flatten()]) for w in incoming]
     whole = Landscape(torch.eye(k, dtype=torch.float64), n, activation)
     symmetric = _Symmetric(whole, torch.stack(rows).double())
-    x, _ = settle(symmetric, torch.tensor([start], dtype=torch.float64), 1e-13, 500)
+    start = _lowest(symmetric, starts.double(), len(outgoing))
+    x, _ = settle(symmetric, start, 1e-13, 500)
     y = (x @ symmetric.basis)[0]
     return Point(y[:n].numpy(), y[n:].reshape(n, k).numpy(), float(symmetric.loss(x)[0]))
+
+
+def _lowest(symmetric: _Symmetric, starts: Tensor, outgoing: int) -> Tensor:
+    """The best of `starts` (start, pattern) once their first `outgoing` entries, which the loss is quadratic in, have a
+    common factor that makes the most of them; shape (1, pattern)."""
+    zero, one, minus = (starts.clone() for _ in range(3))
+    zero[:, :outgoing] *= 0
+    minus[:, :outgoing] *= -1
+    none, with_it, against = (symmetric.loss(each) for each in (zero, one, minus))
+    one[:, :outgoing] *= ((against - with_it) / (2 * (against + with_it - 2 * none)))[:, None]
+    return one[symmetric.loss(one).argmin()][None]
 
 
 def _outer(left: Tensor, right: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ __all__ = [
     "simulate",
 ]
 
-VERSION = 1
+VERSION = 2
 
 STACK_ENTRIES = 2**17
 """Entries of all the Hessians of a stack: with more, they leave the cache."""

@@ -1,10 +1,11 @@
 """Loss, derivatives and critical points of two-layer networks against published numbers and second ways to them."""
 
-from math import pi
+from math import asin, pi, sqrt
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from torch.autograd.functional import hessian, jacobian
 
 from tsd.errors import UserError
@@ -112,6 +113,26 @@ def test_an_unknown_activation_is_refused_in_words(point):
         point(3, "tanh")
 
 
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        (((3,), (2, 4), (5, 4)), r"a has the shape \(3,\) and W \(2, 4\)"),
+        (((2,), (2, 4), (5, 3)), r"W has 4 inputs and V 3"),
+        (((2, 1), (2, 4), (5, 4)), r"a has the shape \(2, 1\)"),
+        (((2,), (4,), (5, 4)), r"W \(4,\)"),
+    ],
+)
+def test_weights_that_do_not_fit_together_are_told(shapes, told):
+    with pytest.raises(UserError, match=told):
+        population_loss(*map(np.ones, shapes))
+
+
+@pytest.mark.parametrize("point", [lambda: one_neuron_optimum(0), lambda: copy_average_point(3, 4)])
+def test_points_of_no_or_too_few_teacher_neurons_are_refused(point):
+    with pytest.raises(UserError, match=r"teacher of (0|3)"):
+        point()
+
+
 def test_known_values_of_the_kernels():
     """E erf(x/√2)² = 1/3; E relu(x)² = 1/2; E relu(x) relu(y) = 1/2π for independent x, y."""
     zero, one = torch.tensor([0.0, 1.0], dtype=torch.float64)
@@ -192,6 +213,30 @@ def test_perturbed_copies(row):
     assert found == pytest.approx(scalars, abs=1e-6)
     assert point.loss == pytest.approx(loss, abs=1e-8) and steepness(point) < 1e-12
     assert curvature(point) == pytest.approx(least, rel=5e-2)
+
+
+def symmetric_loss(k, n):
+    """The erf loss in the four scalars of perturbed copies, from the three kinds of overlaps."""
+
+    def loss(scalars):
+        a, lean, between, gathered = scalars
+        norm = lean**2 + (n - 1) * between**2 + (k - n) * gathered**2
+        product = 2 * lean * between + (n - 2) * between**2 + (k - n) * gathered**2
+        own = asin(norm / (1 + norm)) + (n - 1) * asin(product / (1 + norm))
+        overlaps = ((lean, 1), (between, n - 1), (gathered, k - n))
+        cross = sum(count * asin(t / sqrt(2 * (1 + norm))) for t, count in overlaps)
+        return k / 3 + 2 / pi * n * (a * a * own - 2 * a * cross)
+
+    return loss
+
+
+@pytest.mark.parametrize(("k", "n"), [(11, 3), (15, 5), (18, 4), (20, 7), (40, 3), (50, 9)])
+def test_perturbed_copies_are_the_best_of_their_symmetry(k, n):
+    """Other critical points with it lie higher, and draw descents of narrow students: several, by a second way."""
+    starts = [[k / n, sqrt(n / k), -0.1 / k, 0.5 / k], [1, 0.9, 0, 0.1 / sqrt(k)], [k / n, 0.3, 0, 0.1]]
+    starts.append([(k / n) ** 1.4, 0.6 * sqrt(n / k), -0.05, 0.2 / k])
+    found = min(minimize(symmetric_loss(k, n), start, method="BFGS", tol=1e-11).fun for start in starts)
+    assert perturbed_copy_point(k, n).loss == pytest.approx(found, abs=1e-6)
 
 
 def test_thresholds_of_a_teacher_of_fifty_neurons():
