@@ -1,5 +1,7 @@
 """Chains of assistants: what a hop is, what is shared, and that nothing is trained twice."""
 
+from contextlib import suppress
+
 import duckdb
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tsd.methods.assistant import ASSISTANT, sizes
 from tsd.store import Store
 from tsd.studies import distill
 from tsd.sweep import columns, grid, plan, spec
+from tsd.sweep.__main__ import main
 
 SMALL = {"teacher_width": 12, "student_width": 4, "teacher_epochs": 2}
 
@@ -114,3 +117,40 @@ def test_a_plan_lists_every_hop_once_and_in_order(tmp_path):
 def test_the_first_assistant_of_a_chain_needs_none_before_it():
     assert assistant._before({"assistants": "10"}) == {}
     assert assistant._before({"assistants": "10>8>6"}) == {"assistants": "10>8"}
+
+
+CHAIN = """\
+name: chain
+study: distill
+fixed:
+  {dataset: digits, teacher: mlp, teacher_width: 12, teacher_depth: 1, teacher_epochs: 1, student: mlp,
+   student_width: 4, student_depth: 1, steps: 3, batch_size: 20, samples_per_class: 5, method: assistant,
+   assistants: "10>8>6"}
+seeds: 1
+resources: {cpu: 1, gpu: 0}
+"""
+
+
+def test_a_chain_that_is_cut_at_its_second_hop_is_taken_up_there(tmp_path, monkeypatch):
+    """Three hops and a student from one file; what was trained before the cut keeps its file, bit for bit."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain.yaml").write_text(CHAIN)
+    trained, real = [], assistant.train_network
+
+    def cut(*given, who, **rest):
+        trained.append(who)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return real(*given, who=who, **rest)
+
+    monkeypatch.setattr(assistant, "train_network", cut)
+    with suppress(KeyboardInterrupt):
+        main(["run", "chain.yaml", "--here"])
+    folder = tmp_path / "results" / "chain" / "artefacts"
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert len(before) == 2, "the teacher and the first assistant"
+    assert main(["run", "chain.yaml", "--here"]) == 0
+    assert trained == [f"assistant {chain}" for chain in ("10", "10>8", "10>8", "10>8>6")]
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert len(after) == 4
+    assert after | before == after
