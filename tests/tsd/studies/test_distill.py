@@ -293,3 +293,41 @@ def test_with_ten_fashion_images_a_class_a_teacher_is_worth_points():
         assert none["teacher_accuracy"] > 85
         gain.append(kd["test_accuracy"] - none["test_accuracy"])
     assert np.mean(gain) > 1.3
+
+
+RECIPE = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4, "schedule": "step", "optimizer": "sgd", "lr": 0.05}
+RESIDUAL = {
+    "teacher": "resnet",
+    "teacher_width": 4,
+    "teacher_depth": 14,
+    "teacher_epochs": 2,
+    "teacher_batch_size": 128,
+}
+RESIDUAL |= {"student": "resnet", "student_width": 4, "student_depth": 8, "steps": 6, "curve_points": 0}
+
+
+@pytest.mark.parametrize("method", ["kd", "fitnet", "ab"])
+def test_the_recipe_of_residual_networks_serves_teacher_and_student(shelf, method):
+    """Nesterov's momentum, decay, steps of 1/10, crops and mirrors, layers in bfloat16."""
+    theirs = {f"teacher_{name}": value for name, value in RECIPE.items()}
+    one = trial(**RESIDUAL, **RECIPE, **theirs, augment="crop_flip", teacher_augment="crop_flip", method=method)
+    full, mixed = run(shelf, one)[0], run(shelf, one.but(precision="bf16"))[0]
+    assert (full.state, mixed.state) == ("done", "done")
+    assert full.measured.metrics["teacher_accuracy"] > 15
+    assert mixed.measured.metrics["nll"] == pytest.approx(full.measured.metrics["nll"], rel=0.1)
+    assert mixed.measured.metrics["nll"] != full.measured.metrics["nll"]
+
+
+@pytest.mark.parametrize("whose", ["", "teacher_"])
+def test_milestones_that_cannot_be_read_are_told_before_anything_runs(whose):
+    with pytest.raises(UserError, match="ascending and between 0 and 1"):
+        prepare(**{f"{whose}schedule": "step", f"{whose}milestones": "0.9 0.3"})
+
+
+def test_a_teachers_recipe_decides_which_teacher_it_is():
+    shelf = MemoryShelf()
+    for changed in ({}, {"nesterov": True}, {"schedule": "step", "teacher_schedule": "step"}):
+        distill.start(trial(**changed), seeds(), shelf)
+    for changed in ({"teacher_nesterov": True}, {"teacher_schedule": "step", "teacher_milestones": "0.3"}):
+        distill.start(trial(**changed), seeds(), shelf)
+    assert len(shelf.kept) == 4
