@@ -128,8 +128,8 @@ def _check(a: Tensor, W: Tensor, V: Tensor) -> None:
     else:
         return
     raise UserError(
-        f"The weights do not fit together: {wrong}. Expected a (n,), W (n, d) and V (k, d): one outgoing weight and one "
-        "row of incoming weights for each student neuron, and rows of teacher neurons over the same d inputs."
+        f"The weights do not fit together: {wrong}. Expected a (n,), W (n, d) and V (k, d): one outgoing weight and "
+        "one row of incoming weights for each student neuron, and rows of teacher neurons over the same d inputs."
     )
 
 
