@@ -141,33 +141,35 @@ def test_an_address_where_nothing_listens_is_told_at_once(tsd):
 
 
 @pytest.mark.parametrize(("dies", "told"), [(1, []), (2, [(1, "gone")])])
-def test_what_tune_gives_up_is_tried_in_a_second_run_before_it_counts_as_lost(monkeypatch, dies, told):
+def test_what_tune_gives_up_is_worked_apart_before_it_counts_as_lost(monkeypatch, dies, told):
     from tsd.sweep import schedule
 
     class Told:
         """A tally that remembers what it is told."""
 
-        refused = ""
+        refused, measured = "", {}
+        task = SimpleNamespace(shapes=[SimpleNamespace(seconds_a_trial=None)])
 
         def __init__(self):
-            self.lost = []
+            self.lost, self.restarts = [], []
 
         def restarted(self, pack):
-            assert pack.index == 1
+            self.restarts.append(pack.index)
 
         def dropped(self, pack, reason):
             self.lost.append((pack.index, reason))
 
     runs = []
 
-    def tuned(jobs, numbers, resources, listener):
-        runs.append(numbers)
+    def tuned(self, jobs, numbers, listener, retries):
+        runs.append((list(numbers), jobs.apart))
         if len(runs) <= dies:
-            listener.dead[1] = "gone"
+            listener.on_trial_error(0, [], SimpleNamespace(config={"job": 1}, get_error=lambda: "because\ngone"))
         return True
 
-    tally, wave = Told(), SimpleNamespace(packs=[SimpleNamespace(index=i) for i in range(3)])
-    monkeypatch.setattr(schedule, "_tuned", tuned)
-    assert schedule._fit(schedule.Jobs(None, wave), {}, tally)
-    assert runs == [[0, 1, 2], [1]]
-    assert tally.lost == told
+    tally, wave = Told(), SimpleNamespace(packs=[SimpleNamespace(index=i, shape=0, trials=1) for i in range(3)])
+    monkeypatch.setattr(schedule.Cluster, "_tuned", tuned)
+    monkeypatch.setattr(schedule.Cluster, "__init__", lambda self: setattr(self, "_asked", None))
+    assert schedule.Cluster().run(wave, None, tally)
+    assert runs == [([0, 1, 2], False), ([1], True)]
+    assert (tally.lost, tally.restarts) == (told, [1])

@@ -31,10 +31,12 @@ class When:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one pack occupies. `gpu` None means one where there is one."""
+    """What one pack occupies, and for how many seconds at most. `gpu` None means one where there is one; `deadline`
+    None means what earlier packs lead one to expect."""
 
     cpu: float = 1
     gpu: float | None = None
+    deadline: float | None = None
 
 
 def mapping(node: Node, problems: Problems, keys: Collection[str] | None = None, noun: str = "key") -> dict[str, Node]:
@@ -173,13 +175,15 @@ def _count(node: Node, problems: Problems, also: str = "") -> int:
 
 
 def read_resources(node: Node, problems: Problems) -> Resources:
-    """What one pack occupies."""
-    given = mapping(node, problems, ("cpu", "gpu"))
+    """What one pack occupies, and how long at most."""
+    given = mapping(node, problems, ("cpu", "gpu", "deadline"))
     cpu = _amount(given["cpu"], problems, least=0.01) if "cpu" in given else 1.0
     gpu = _amount(given["gpu"], problems, least=0) if "gpu" in given else None
     if gpu is not None and gpu > 1 and gpu != int(gpu):
         problems.append(given["gpu"].problem(f"Found {gpu:g}, expected a whole number where it is more than one GPU."))
-    return Resources(cpu, gpu)
+    asked = given.get("deadline")
+    deadline = None if asked is None or asked.value is None else _amount(asked, problems, least=1)
+    return Resources(cpu, gpu, deadline)
 
 
 def _amount(node: Node, problems: Problems, least: float) -> float:

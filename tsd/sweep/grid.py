@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -25,6 +23,7 @@ from tsd.sweep import _checks, _kinds, conditions
 from tsd.sweep._points import Points
 from tsd.sweep.conditions import embedded, quoted
 from tsd.sweep.problems import Place, Problem, SweepFileError, shorten
+from tsd.sweep.scratch import scratch
 from tsd.sweep.spec import Sweep
 
 
@@ -60,12 +59,12 @@ class Grid:
 @contextmanager
 def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
     """A database for grids of any size: in a temporary folder, at most 1 GB of it in memory."""
-    with TemporaryDirectory(prefix="tsd-", ignore_cleanup_errors=True) as folder:
+    with scratch() as folder:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": "1GB",
-            "temp_directory": str(Path(folder) / "spill"),
+            "temp_directory": str(folder / "spill"),
         }
-        with duckdb.connect(Path(folder) / "grid.duckdb", config=config) as connection:
+        with duckdb.connect(folder / "grid.duckdb", config=config) as connection:
             yield connection
 
 

@@ -23,6 +23,7 @@ class Here:
     def __init__(self, device: str) -> None:
         self.device = device
         self._worker: Worker | None = None
+        self._stopping = False
 
     @classmethod
     def on_this_machine(cls, resources: Resources) -> Here:
@@ -36,7 +37,7 @@ class Here:
         """Train the artefacts that are missing. Returns whether the store took them all."""
         for need in needs:
             tally.trained(self._at_work(context).train_artefact(need.name, need.row))
-            if tally.refused:
+            if tally.refused or self._stopping:
                 return False
         return True
 
@@ -46,9 +47,13 @@ class Here:
         for pack in wave.packs:
             tally.started(pack)
             tally.finished(pack, worker.work(wave.rows(pack)))
-            if tally.refused:
+            if tally.refused or self._stopping:
                 return False
         return True
+
+    def stop(self) -> None:
+        """Let the pack that runs come to its end, and start no other."""
+        self._stopping = True
 
     def close(self) -> None:
         """Nothing was started, nothing is to be stopped."""

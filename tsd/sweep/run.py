@@ -7,22 +7,25 @@ difference again.
 from __future__ import annotations
 
 import os
+import socket
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Protocol
 
 from rich.console import Console
 
+from tsd.errors import ClusterError, UserError
 from tsd.store import EventLog, StoreError, provenance
 from tsd.sweep import columns, pack, plan, runs
 from tsd.sweep.asked import Asked
 from tsd.sweep.conditions import quoted
+from tsd.sweep.interrupts import orderly
 from tsd.sweep.pack import Wave
 from tsd.sweep.plan import Need, Plan
 from tsd.sweep.tally import Tally, Task
 from tsd.sweep.unfinished import forget
-from tsd.sweep.watch import Watch, number
+from tsd.sweep.watch import Watch, headline, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
@@ -43,13 +46,18 @@ class Runner(Protocol):
         """Work a wave of packs. Returns whether it came to its end."""
         ...
 
+    def stop(self) -> None:
+        """Let packs that run come to their end, and start no other."""
+        ...
+
     def close(self) -> None:
         """Let go of what was started."""
         ...
 
 
 def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, flags: Sequence[str] = ()) -> int:
-    """Run what `mode` asks for and return the exit code: 0 all stored, 1 some failed or lost, 130 interrupted.
+    """Run what `mode` asks for and return the exit code: 0 all stored, 1 some failed or lost, 3 the cluster died,
+    130 interrupted.
 
     Args:
         asked: the sweep.
@@ -68,6 +76,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, 
         total = number(asked.grid.total)
         console.print(f"{asked.sweep.name}: all {total} trials are stored in {store}; nothing to run.", **PLAIN)
         return 1 if standing.failed else 0
+    _beside(asked, console)
     _prepare(asked)
     with closing(start()) as runner:
         tally = _work(asked, runner, mode, console)
@@ -78,7 +87,6 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
     """Everything between a runner that stands ready and the last pack."""
     facts = provenance.collect()
     asked.store.prepare(asked.sweep.as_dict(), facts)
-    _beside(asked, console)
     planned = asked.plan(pack.Limits.of(runner.slots, runner.device), mode)
     console.print(plan.render(planned, number), **PLAIN)
     sha, run_id = str(facts.get("git_sha") or ""), uuid.uuid4().hex[:12]
@@ -92,7 +100,13 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
         tally = Tally(Task.of(asked.sweep.name, planned, runner.slots, runner.device), note)
         stored = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "orphans")}
         tally.begin(mode=mode, trials=asked.grid.total, stored=stored, pid=os.getpid(), **facts)
-        with Watch(tally, console), suppress(KeyboardInterrupt):
+
+        def stop() -> None:
+            runner.stop()
+            tally.enter("finishing the packs that run; Ctrl-C once more stops at once")
+            console.print(f"{asked.sweep.name}   {tally.phase}", **PLAIN)
+
+        with Watch(tally, console), orderly(stop), suppress(KeyboardInterrupt), _told(tally):
             if _train(runner, planned.needs, context, tally):
                 tally.enter("running")
                 _run(asked, planned, events, tally, lambda wave: runner.run(wave, context, tally))
@@ -111,9 +125,25 @@ def _run(asked: Asked, planned: Plan, events: EventLog, tally: Tally, work: Call
     all(work(wave) for wave in pack.waves(asked.connection, offset=probes))
 
 
+@contextmanager
+def _told(tally: Tally) -> Iterator[None]:
+    """A cluster that dies ends the run, not the telling of what is stored."""
+    try:
+        yield
+    except ClusterError as error:
+        tally.gone = str(error)
+
+
 def _beside(asked: Asked, console: Console) -> None:
-    """Tell of another run of this sweep that is at work. Both will end with the same rows, each once."""
+    """Tell of another run of this sweep that is at work. Both will end with the same rows, each once; but where the
+    other is surely there, and this one asks for all that it does, nothing is gained. Raises UserError then."""
     for other in runs.unfinished(asked.store.events()):
+        if other.alive and other.host == socket.gethostname() and other.pid != os.getpid() and asked.whole:
+            raise UserError(
+                f"Run {other.name} of this sweep is at work on this machine (process {other.pid}): "
+                f"{headline(other.tally)}. Nothing was launched. `{asked.command('status')}` shows how far it is, "
+                f"`kill -INT {other.pid}` lets it finish its packs and stop; with --where two runs share a sweep."
+            )
         if other.alive:
             who = f"{other.name} on {other.host}, heard of {plan.duration(other.heard_s)} ago"
             console.print(f"warning: another run of this sweep is at work ({who}) and may do the same packs.", **PLAIN)
@@ -154,12 +184,14 @@ def _ended(asked: Asked, tally: Tally, console: Console, flags: Sequence[str]) -
     stored = asked.grid.total - missing
     console.print(f"{number(stored)} of {number(asked.grid.total)} trials are stored in {asked.store}", **PLAIN)
     if missing:
-        why = f"Workers died ({tally.reason})" if tally.lost else "Interrupted"
+        why = tally.gone or (f"Workers died ({tally.reason})" if tally.lost else "Interrupted")
         again = asked.command("run", *flags)
         console.print(f"{why}: {number(missing)} trials have no row yet. The same command goes on: {again}", **PLAIN)
     if failed:
         console.print(f"{number(failed)} trials failed. Why: {asked.command('failures')}", **PLAIN)
         console.print(f"Run them again: {asked.command('run', *flags, '--mode', 'retry')}", **PLAIN)
+    if missing and tally.gone:
+        return ClusterError.exit_code
     if missing and not tally.lost:
         return INTERRUPTED
     return 1 if missing or failed else 0

@@ -121,10 +121,30 @@ class Worker:
         trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
         self.gauge.start()
         ids = [record["trial_id"] for record in records]
-        pack = pack_id(ids)
-        keep = self.store.checkpoints.of(pack, ids)
+        keep = self.store.checkpoints.of(pack_id(ids), ids)
         outcomes, most = self._outcomes(trials, seeds, keep)
-        seconds = time.perf_counter() - clock
+        report = self._keep(records, outcomes, started, time.perf_counter() - clock, most)
+        keep.clear()
+        return report
+
+    def keep_failed(self, rows: pa.Table, error_type: str, error: str) -> Report:
+        """Keep trials as `failed` that took their process along and could not say so themselves."""
+        failed = [Outcome("failed", error_type=error_type, error=error)] * rows.num_rows
+        try:
+            return self._keep(rows.to_pylist(), failed, datetime.now(UTC), 0.0)
+        except StoreError as refused:
+            return Report("", {}, 0.0, {}, str(refused))
+
+    def _keep(
+        self,
+        records: Sequence[dict[str, Any]],
+        outcomes: Sequence[Outcome],
+        started: datetime,
+        seconds: float,
+        most: int = 0,
+    ) -> Report:
+        """Write the part of a pack."""
+        pack = pack_id([r["trial_id"] for r in records])
         common = {
             "study": self.context.study,
             "study_version": self.study.VERSION,
@@ -139,7 +159,6 @@ class Worker:
         }
         table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
         self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
-        keep.clear()
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
         states, gauge = dict(Counter(o.state for o in outcomes)), self.gauge
         return Report(pack, states, seconds, dict(failures), peak_bytes=gauge.peak, room_bytes=gauge.room, most=most)
