@@ -4,6 +4,7 @@
               at a time; packs of four shapes whose trials take times 30 times apart, or with a heavy tail
     memory    10⁶ trials in 10³ packs, really expanded, cut, dealt out in waves and counted, with nothing computed
     handover  (--measure) what Ray Tune takes of the driver for a pack that does nothing, measured here
+    growth    (--autoscale) a sweep on a cluster of no worker at first, which Ray's autoscaler lets grow and shrink
 
 Efficiency is the work over what all slots could have done until the end; `driver` the share of the time in which the
 driver is busy; `stragglers` the time from the first slot that gets no more work to the end, in mean packs.
@@ -62,10 +63,14 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--slots", type=int, default=SLOTS, help="packs that run at a time")
     parser.add_argument("--trials", type=int, default=10**6, help="of the sweep that is dealt out")
     parser.add_argument("--measure", type=int, metavar="PACKS", help="hand so many empty packs over through Ray Tune")
+    parser.add_argument("--autoscale", action="store_true", help="only run a sweep on a cluster that grows")
     parser.add_argument("--deal", type=int, help="deal so many trials out in this process")
     asked = parser.parse_args(words)
     if asked.deal:
         print(json.dumps(dealt(asked.deal)))
+        return 0
+    if asked.autoscale:
+        report("scale", [growth()], asked.json)
         return 0
     tables = [by_length(asked.slots), by_kind(asked.slots), by_driver(), memory(asked.trials)]
     report("scale", tables + ([handover(asked.measure)] if asked.measure else []), asked.json)
@@ -239,6 +244,17 @@ def handover(packs: int) -> Table:
     gaps = 1000 * np.diff(warm)
     row = [packs, significant(float(gaps.mean())), significant(float(np.median(gaps)))]
     return Table("Ray Tune, reused actors, no loggers, two slots", ("empty packs", "ms a pack", "median"), [row])
+
+
+def growth() -> Table:
+    """Workers over time, on a cluster that has none before the sweep and none after it."""
+    from benchmarks import _autoscale
+
+    seen, ended, said = _autoscale.watched()
+    rows: list[tuple[str, object]] = [(f"{at:.0f}", workers) for at, workers in seen]
+    notes = (f"The run ended after {ended:.0f} s: {said}",)
+    title = f"Workers of {_autoscale.CPUS} CPU, {_autoscale.WORKERS} at most, idle for {60 * _autoscale.IDLE_MIN:g} s"
+    return Table(title, ("s", "workers"), rows, notes)
 
 
 if __name__ == "__main__":
