@@ -154,6 +154,26 @@ def test_a_sweep_of_one_shape_needs_no_static_column_to_differ():
     assert [s.values for s in shapes] == [{}]
 
 
+def test_a_wave_holds_what_differs_once_and_gives_whole_rows():
+    trials = [(None, "relu", 0.1 * i) for i in range(30)]
+    connection = connect(trials)
+    pack.cut(connection, STATIC, pack.Limits(1, smallest=1, largest=10))
+    [wave] = pack.waves(connection)
+    assert wave.table.column_names == ["trial_id", "lr"]
+    rows = [row for one in wave.packs for row in wave.rows(one).to_pylist()]
+    assert rows == connection.sql("SELECT * FROM todo").to_arrow_table().to_pylist()
+    assert wave.rows(wave.packs[0]).schema == connection.sql("SELECT * FROM todo").to_arrow_table().schema
+
+
+def test_a_wave_is_bounded_in_packs_and_in_trials(monkeypatch):
+    monkeypatch.setattr(pack, "TRIALS_AT_A_TIME", 25)
+    _, waves = cut([(10, "relu", 0.1)] * 96, pack.Limits(1, largest=10), table(told(10, 6.0)))
+    assert [sum(p.trials for p in wave.packs) for wave in waves] == [20] * 4 + [16]
+    monkeypatch.setattr(pack, "TRIALS_AT_A_TIME", 1)
+    _, waves = cut([(10, "relu", 0.1)] * 96, pack.Limits(1, largest=10), table(told(10, 6.0)))
+    assert all(len(wave.packs) == 1 for wave in waves), "one pack goes out however large it is"
+
+
 @pytest.mark.parametrize("name", ["plain", 'with "quotes"', "select"])
 def test_any_column_name_can_be_quoted(name):
     connection = duckdb.connect()
