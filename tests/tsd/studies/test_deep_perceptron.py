@@ -48,6 +48,14 @@ def test_two_layers_are_learned_to_the_last_bit_and_the_teacher_with_them(patter
     assert profile(fitted).min() > 0.95 and mean(fitted, "test_error") < 0.03
 
 
+@pytest.mark.parametrize(("patterns", "sweeps"), [(64, 8192), (256, 2048)])
+def test_two_layers_cooled_from_two_wrong_bits_all_fit_and_are_their_teacher(patterns, sweeps):
+    """No training error and q > 0.95 from M = 64 on, for every student: what greedy ones lack is not time."""
+    students = outcomes(6, depth=2, patterns=patterns, temperature=2.0, sweeps=sweeps)
+    assert mean(students, "train_error") == 0 and mean(students, "solved") == 1
+    assert profile(students).min() > 0.95 and mean(students, "test_error") < 0.03
+
+
 def test_the_teacher_is_known_at_both_ends_before_the_middle(four_layers):
     """Both end layers exceed the better one of the middle by more than 0.1, at M = 1024."""
     first, *middle, last = profile(four_layers[1024])
