@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from tsd.errors import ClusterError
-from tsd.sweep import cluster
+from tsd.sweep import cluster, log
 from tsd.sweep.apart import work_apart
 from tsd.sweep.cluster import FIFOScheduler, TrialProgressCallback, tune
 from tsd.sweep.deadline import UNKNOWN_S, deadline
@@ -63,6 +63,7 @@ class PackTrainable(tune.Trainable):
         assert jobs is not None, "given by tune.with_parameters"
         self.jobs = jobs
         self.worker = Worker(jobs.context)
+        log.to_stderr()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next pack in the same process."""

@@ -24,10 +24,11 @@ import tsd
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.fields import Role
-from tsd.store import Store, StoreError, schema
+from tsd.store import Store, StoreError, names, schema
 from tsd.store.checkpoints import Keeper
 from tsd.studies import STUDIES
 from tsd.studies._base import Outcome, artefacts
+from tsd.sweep import log
 from tsd.sweep.columns import parameters
 from tsd.sweep.gauge import Gauge, Room, out_of_memory
 from tsd.sweep.shelf import StoreShelf
@@ -53,6 +54,11 @@ class Context:
     device: str
     git_sha: str
     parts: Mapping[str, tuple[str, ...]]
+
+    @property
+    def sweep(self) -> str:
+        """Name of the sweep, which is that of its folder."""
+        return names.shown(self.root).rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,8 @@ class Worker:
     def work(self, rows: pa.Table) -> Report:
         """Run the trials of one pack and write its part."""
         try:
-            return self._work(rows)
+            with log.about(sweep=self.context.sweep, pack=pack_id(rows.column("trial_id").to_pylist())):
+                return self._work(rows)
         except StoreError as error:
             return Report("", {}, 0.0, {}, str(error))
 
@@ -160,6 +167,7 @@ class Worker:
         table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
         self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
+        _log(records, outcomes, seconds)
         states, gauge = dict(Counter(o.state for o in outcomes)), self.gauge
         return Report(pack, states, seconds, dict(failures), peak_bytes=gauge.peak, room_bytes=gauge.room, most=most)
 
@@ -191,6 +199,17 @@ class Worker:
         curves = {m.name: schema.CurveInfo(m.unit, m.doc, m.step) for m in told if m.curve}
         infos = {f.name: schema.ColumnInfo(f.type.__name__, f.unit, f.doc) for f in fields.values()}
         return schema.trial_schema(infos, metrics, curves)
+
+
+def _log(records: Sequence[dict[str, Any]], outcomes: Sequence[Outcome], seconds: float) -> None:
+    """What a pack came to, and each trial that failed with the last line of its trace."""
+    for record, outcome in zip(records, outcomes, strict=True):
+        if outcome.state == "failed":
+            with log.about(trial=record["trial_id"]):
+                log.LOG.warning("failed: %s", (outcome.error or str(outcome.error_type)).strip().splitlines()[-1])
+    states = ", ".join(f"{state} {count}" for state, count in Counter(o.state for o in outcomes).items())
+    count = "1 trial" if len(outcomes) == 1 else f"{len(outcomes)} trials"
+    log.LOG.info("stored %s in %.1f s: %s", count, seconds, states)
 
 
 def pack_id(trial_ids: Sequence[str]) -> str:
