@@ -211,6 +211,27 @@ def compact(file: File, /, *, results: Results = "results", overrides: Overrides
 
 
 @app.command
+def track(
+    file: File,
+    /,
+    *,
+    to: Annotated[str, Parameter(help="mlflow, wandb or tensorboard.")],
+    at: Annotated[str | None, Parameter(help="Its address, project or folder, if not where it always is.")] = None,
+    results: Results = "results",
+    where: Where = None,
+    overrides: Overrides = (),
+) -> int:
+    """Tell a tracker of a sweep: one run with a summary and tables, from what is stored by now."""
+    from tsd.sweep import look
+    from tsd.trackers import track as send
+    from tsd.trackers._report import Report
+
+    rows = look.Rows.of(file, results, overrides, where)
+    print(send(Report.of(look.store_of(file, results, overrides), rows.connection, rows.parameters), to, at))
+    return 0
+
+
+@app.command
 def methods(*, as_json: Json = False) -> int:
     """The distillation methods: who teaches, what passes, where it attaches, on which data, when."""
     from tsd.methods import METHODS
