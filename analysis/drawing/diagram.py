@@ -108,7 +108,8 @@ class Diagram:
         minus = f"Colour: each trial minus the one where {view.minus}, with its seeds and other parameters."
         band = "Light band: the line for other seeds, 95 % bootstrap."
         how = "the outcome of the nearest" if self.scale.categories else "linear over triangles of neighbours"
-        between = f"Dots: what was measured; between them {how}."
+        dots = "Dots: what was measured; between them" if all(s.dotted for s in self.surfaces) else "Between points"
+        between = f"{dots} {how}."
         said = ((view.minus, minus), (self.surfaces, between), (self.banded(), band))
         return [words for holds, words in said if holds]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ from analysis.data.cells import Cells, gather
 from analysis.data.rows import Rows
 from analysis.drawing import style
 from analysis.drawing.groups import Groups
+from analysis.drawing.series import MOST_BARS
 from analysis.drawing.ticks import label_round
 from analysis.errors import AnalysisError
 from analysis.statistics.fits import Fit, Scaling, scalings, weights
@@ -56,7 +57,13 @@ class Laws:
     def draw(self, axes: Axes, linear: bool = False) -> list[Line2D]:
         """The points and laws, on logarithmic axes but where they are asked to be linear."""
         for one, colour in zip(self.found, self.groups.colours, strict=True):
-            axes.errorbar(one.x, one.mean, one.error, color=colour, fmt="o", markersize=3, elinewidth=0.8, capsize=1.6)
+            few = len(one.x) <= MOST_BARS
+            look: Any = {
+                "markersize": 3 if few else 1.5,
+                "elinewidth": 0.8 if few else 0.4,
+                "capsize": 1.6 if few else 0,
+            }
+            axes.errorbar(one.x, one.mean, one.error, color=colour, fmt="o", **look)
             space = np.linspace if linear else np.geomspace
             along = space(one.x[0], one.x[-1], 200)
             axes.plot(along, one.fits[0](along), color=colour, linewidth=1)

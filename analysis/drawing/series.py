@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THEORY_LINES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+MOST_BARS = 60
+"""Numbers on an axis beyond which intervals are bands."""
 MOST_POINTS = 24
 """Points with bars along one line; of more, so many are shown."""
 
@@ -43,7 +45,7 @@ class Series:
         groups: what the lines belong to.
         means: `x`, `mean`, `low` and `high` of each group; the bounds are NaN for one seed.
         theory: lines of each prediction, by its name: `x` and `mean` for each group, or once for all of them.
-        bands: whether intervals are bands and the axis is a continuum, as along a curve.
+        bands: whether intervals are bands and the axis is a continuum, as along a curve or many numbers.
     """
 
     cells: Cells
@@ -72,6 +74,7 @@ class Series:
         along = rows.step == x
         values = [v for v in cells.values(x) if v > 0] if along and log_x else cells.values(x)
         axis = Axis.over(rows, x, values, log_x)
+        along |= axis.numeric and len(values) > MOST_BARS
         groups = Groups.of(rows, by, cells.values(by) if by else ())
         means = tuple(_means(_of_group(cells.frame, by, value), axis) for value in groups.values)
         predicted = {name: _predicted(held, name, axis, by, groups) for name, held in theory.items()}

@@ -138,7 +138,7 @@ def footer(figure: Figure, text: str) -> None:
 
 
 def _positional(value: float, digits: int) -> str:
-    return str(int(value)) if value == int(value) else f"{float(f'{value:.{digits}g}')}"
+    return str(int(value)) if value == int(value) else f"{float(f'{value:.{digits}g}')}".removesuffix(".0")
 
 
 def _scientific(value: float, digits: int) -> str:

@@ -25,6 +25,8 @@ from analysis.drawing.ticks import label_values
 PIXELS = 240
 """Of a side; colours between points are pixels, everything else stays a vector."""
 PAD = 0.02
+MOST_DOTS = 600
+"""Points beyond which a dot on each would hide the colours."""
 MARKS: dict[str, dict[str, Any]] = {
     "measured": {"marker": "o", "markersize": 1.2, "color": style.INK, "alpha": 0.7, "markeredgewidth": 0},
     "few seeds": {"marker": "o", "markersize": 3.2, "color": "none", "markeredgewidth": 0.6},
@@ -82,10 +84,16 @@ class Surface:
         label_values(axes, "y", self.y)
         axes.set(xlim=_back(self.x, np.array([-PAD, 1 + PAD])), ylim=_back(self.y, np.array([-PAD, 1 + PAD])))
         for name, mask in self.marks.items():
-            x, y = self.points[mask].T
-            axes.plot(_back(self.x, x), _back(self.y, y), **_look(name))
+            if name != "measured" or self.dotted:
+                x, y = self.points[mask].T
+                axes.plot(_back(self.x, x), _back(self.y, y), **_look(name))
         axes.spines[["top", "right"]].set_visible(True)
         return drawn
+
+    @property
+    def dotted(self) -> bool:
+        """Whether points bear a dot."""
+        return len(self.points) <= MOST_DOTS
 
     def boundary(self, level: float, log: bool = False) -> list[Matrix]:
         """Pieces of the line on which the value crosses `level`, each of shape (2, 2), in data coordinates.

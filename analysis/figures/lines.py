@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from analysis.data.rows import Rows
 
-BARS = "Bars: 95 % t interval of the mean over seeds."
+INTERVAL = "95 % t interval of the mean over seeds."
 
 
 def command(
@@ -55,7 +55,8 @@ def command(
     rows = opened.rows_for(value, [x, by], where)
     predictions = {name: opened.theory(name, [x, by], where) for name in theory or ()}
     drawn = Series.of(rows, value, x, by=by, theory=predictions, log_x=log_x)
-    said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else BARS
+    bare = f"{'Bands' if drawn.bands else 'Bars'}: {INTERVAL}"
+    said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else bare
     with style.paper():
         figure = drawn.page(width, log_value)
         files.publish(

@@ -102,9 +102,9 @@ def _fit(form: Form, x: Array, mean: Array, error: Array) -> Fit:
     def residual(p: Array) -> Array:
         return np.asarray((form.curve(x / scale, p) - mean) / error)
 
-    found: Any = min(
-        (least_squares(residual, p, x_scale="jac") for p in _starts(form, x / scale, mean, error)), key=lambda r: r.cost
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # a step too far overflows, and a shorter one is taken
+        tried: list[Any] = [least_squares(residual, p, x_scale="jac") for p in _starts(form, x / scale, mean, error)]
+    found = min(tried, key=lambda result: result.cost)
     chi2, n, k = 2 * float(found.cost), len(x), len(found.x)
     aicc = chi2 + 2 * k + 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
     covariance = np.linalg.pinv(found.jac.T @ found.jac) * max(1.0, chi2 / (n - k) if n > k else 1.0)

@@ -30,3 +30,7 @@ def few_samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def one_seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return example.few_samples(tmp_path_factory.mktemp("r") / "one_seed", seeds=1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--baseline", action="store_true", help="draw the pictures that figures are compared with anew")
