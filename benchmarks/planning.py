@@ -1,7 +1,7 @@
 """What it costs to plan a sweep: `python -m benchmarks planning`.
 
-The commands as a user types them, imports and start of Python included; and the expansion of grids with rules of every
-kind, each size in a process of its own, so that its peak memory is its own.
+The commands as a user types them, imports and start of Python included; how long a run takes to its first step; and the
+expansion of grids with rules of every kind, each size in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,6 +37,13 @@ when:
 except: ["student_width < teacher_width"]
 seeds: {seeds}
 """
+FIRST = """\
+name: first
+study: spectral
+fixed: {steps: 2000}
+seeds: {init: 16}
+resources: {cpu: 1, gpu: 0}
+"""
 PLAIN = """\
 name: plain
 study: spectral
@@ -56,7 +64,7 @@ def main(words: Sequence[str]) -> int:
     if asked.expand:
         print(json.dumps(expanded(asked.expand)))
         return 0
-    report("planning", [commands(asked.rounds, asked.most), grids(asked.most)], asked.json)
+    report("planning", [commands(asked.rounds, asked.most), starts(asked.rounds), grids(asked.most)], asked.json)
     return 0
 
 
@@ -84,6 +92,26 @@ def _command(words: Sequence[str]) -> tuple[float, float, float]:
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return time.perf_counter() - started, used.ru_utime + used.ru_stime, _megabytes(used.ru_maxrss)
+
+
+def starts(rounds: int) -> Table:
+    """From the command to the first training step of a local run: the first pack's end less its work."""
+    rows = []
+    for name, flags in {"through Ray Tune": [], "--here": ["--here"]}.items():
+        rows.append([name, spread([_first_step(flags) for _ in range(rounds)])])
+    return Table("python -m tsd.sweep run …, until the first trial trains", ("", "seconds"), rows)
+
+
+def _first_step(flags: Sequence[str]) -> float:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "first.yaml"
+        file.write_text(FIRST)
+        started = time.time()
+        command = [sys.executable, "-m", "tsd.sweep", "run", str(file), "--results", folder, *flags]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        events = [e for log in Path(folder).glob("first/events/*.jsonl") for e in map(json.loads, log.open())]
+    ended = [(e["at"], e["seconds"]) for e in events if e["kind"] == "pack_finished"]
+    return min(datetime.fromisoformat(at).timestamp() - seconds for at, seconds in ended) - started
 
 
 def grids(most: int) -> Table:
