@@ -1,5 +1,6 @@
 # make quickstart   install, run two small sweeps through Ray Tune, draw a phase diagram and an accuracy table
 # make test         lint, types, import contracts, tests
+# make soak         kills drivers, workers, raylets and nodes at random and checks the results; MINUTES=20 SEED=
 # make audit        known weaknesses of the locked packages; asks the network
 PYTHON ?= python3
 VENV   := .venv
@@ -7,7 +8,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    := results/quickstart
 
-.PHONY: install quickstart test lint audit clean
+.PHONY: install quickstart test lint soak audit clean
 
 install: $(STAMP)
 
@@ -44,6 +45,9 @@ audit:
 	@$(PYTHON) -m venv build/audit
 	@build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off
+
+soak: install
+	$(BIN)/python -m tests.end_to_end.soak --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

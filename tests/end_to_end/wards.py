@@ -58,6 +58,13 @@ class Ward:
             end([*family(driver.pid)])
             driver.wait()
 
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Until `condition` holds of the run in the background. Raises AssertionError where it does not come true."""
+        try:
+            wait_for(condition, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
     @property
     def output(self) -> str:
         return (self.folder / "output").read_text()

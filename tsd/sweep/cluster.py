@@ -30,7 +30,7 @@ QUIET = {
 }
 KNOCK_S = 2.0
 """Between two looks at whether Ray is still there."""
-PATIENCE_S = {"here": 4.0, "joined": 30.0}
+PATIENCE_S = {"here": 4.0, "joined": 20.0}
 """How long it may be away: a head with an outside memory comes back, one on this machine does not. Ray ends the
 process of a driver that has missed its head for a minute."""
 FIRST_WORKER_S = 900.0
