@@ -28,6 +28,7 @@ import numpy as np
 
 from benchmarks._clock import significant
 from benchmarks._table import Table, arguments, report
+from tsd.sweep import pack
 
 SLOTS = 1_000
 HOUR = 3_600.0
@@ -72,7 +73,7 @@ def main(words: Sequence[str]) -> int:
     if asked.autoscale:
         report("scale", [growth()], asked.json)
         return 0
-    tables = [by_length(asked.slots), by_kind(asked.slots), by_driver(), memory(asked.trials)]
+    tables = [by_length(asked.slots), by_kind(asked.slots), by_wave(), by_driver(), memory(asked.trials)]
     report("scale", tables + ([handover(asked.measure)] if asked.measure else []), asked.json)
     return 0
 
@@ -95,19 +96,21 @@ def lengths(kind: str, mean: float, slots: int, seed: int) -> tuple[np.ndarray, 
     return known, known * noise.lognormal(-0.005, 0.1, count)
 
 
-def simulated(packs: np.ndarray, slots: int, hand_over: float) -> Outcome:
-    """Deal `packs` out in their order: slots wait for the driver, which starts and ends one pack at a time."""
-    driver, work = 0.0, float(packs.sum())
-    busy: list[float] = []
-    for seconds in packs:
-        if len(busy) == slots:
+def simulated(packs: np.ndarray, slots: int, hand_over: float, at_a_time: int = 10**9) -> Outcome:
+    """Deal `packs` out in their order: slots wait for the driver, which starts and ends one pack at a time, and each
+    wave of `at_a_time` waits for the one before it."""
+    driver = idle = 0.0
+    for first in range(0, len(packs), at_a_time):
+        busy: list[float] = []
+        for seconds in packs[first : first + at_a_time]:
+            if len(busy) == slots:
+                driver = max(driver, heapq.heappop(busy)) + hand_over / 2
+            driver += hand_over / 2
+            heapq.heappush(busy, driver + float(seconds))
+        idle = min(busy)
+        while busy:
             driver = max(driver, heapq.heappop(busy)) + hand_over / 2
-        driver += hand_over / 2
-        heapq.heappush(busy, driver + float(seconds))
-    idle = min(busy)
-    while busy:
-        driver = max(driver, heapq.heappop(busy)) + hand_over / 2
-    return Outcome(work / (slots * driver), hand_over * len(packs) / driver, driver - idle)
+    return Outcome(float(packs.sum()) / (slots * driver), hand_over * len(packs) / driver, driver - idle)
 
 
 def ordered(known: np.ndarray, turned_out: np.ndarray, longest_first: bool) -> np.ndarray:
@@ -119,7 +122,8 @@ def ordered(known: np.ndarray, turned_out: np.ndarray, longest_first: bool) -> n
 
 def _pair(kind: str, mean: float, slots: int, hand_over: float = TUNE_S) -> list[Outcome]:
     known, turned_out = lengths(kind, mean, slots, 0)
-    return [simulated(ordered(known, turned_out, first), slots, hand_over) for first in (True, False)]
+    at_a_time = pack.at_a_time(slots)
+    return [simulated(ordered(known, turned_out, first), slots, hand_over, at_a_time) for first in (True, False)]
 
 
 def _cells(outcome: Outcome, mean: float) -> list[str]:
@@ -144,6 +148,17 @@ def by_kind(slots: int, mean: float = 60.0) -> Table:
             rows.append([kind, name, *_cells(outcome, mean)])
     columns = ("packs cut", "dealt out", "efficiency", "driver", "stragglers")
     return Table(f"{slots:,} slots, packs of {mean:g} s in the mean", columns, rows)
+
+
+def by_wave() -> Table:
+    """What waiting for the last pack of each wave costs."""
+    rows = []
+    for slots in (16, 256, 1_000, 4_000):
+        known, turned_out = lengths("by time", 60.0, slots, 0)
+        packs = ordered(known, turned_out, True)
+        sizes = (2_000, 5_000, 20_000, len(packs))
+        rows.append([f"{slots:,}", *(f"{simulated(packs, slots, TUNE_S, size).efficiency:.0%}" for size in sizes)])
+    return Table("Efficiency by packs a wave, packs of 60 s", ("slots", "2,000", "5,000", "20,000", "all"), rows)
 
 
 def by_driver() -> Table:
@@ -173,7 +188,7 @@ def memory(trials: int) -> Table:
 
 def dealt(trials: int) -> dict[str, float]:
     """Expand, cut into a thousand packs, deal out in waves, count: seconds of each, and peak memory in MB."""
-    from tsd.sweep import grid, pack, spec
+    from tsd.sweep import grid, spec
     from tsd.sweep.columns import static
     from tsd.sweep.tally import Tally, Task
     from tsd.sweep.work import Report

@@ -38,6 +38,13 @@ def test_a_driver_deals_with_one_pack_at_a_time():
     assert simulated(packs, 50, 0.02).driver == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_wave_waits_for_the_one_before_it():
+    """Two packs of 3 s and one of 5 s on two slots, two at a time: 5 s and then 3 s, in place of 6 s."""
+    packs = np.array([5.0, 3.0, 3.0])
+    assert simulated(packs, 2, 0.0).efficiency == pytest.approx(11 / (2 * 6))
+    assert simulated(packs, 2, 0.0, 2).efficiency == pytest.approx(11 / (2 * 8))
+
+
 def test_packs_have_the_length_and_the_work_that_were_asked_for():
     for kind in ("by time", "by count", "heavy tail"):
         known, packs = lengths(kind, 30.0, 50, 0)
@@ -49,4 +56,4 @@ def test_a_sweep_is_dealt_out_whole_and_every_table_has_rows(capsys):
     assert (found["trials"], found["packs"]) == (20_000, 1_000) and found["peak_mb"] > found["before_mb"] > 0
     assert scale.main(["--slots", "20", "--trials", "2000", "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)["tables"]
-    assert [len(table["rows"]) for table in tables] == [5, 6, 3, 1]
+    assert [len(table["rows"]) for table in tables] == [5, 6, 4, 3, 1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import floor, log2
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +28,10 @@ ROOM = 0.8
 """Of the memory that a pack may take, as earlier packs of its shape have measured it."""
 PACKS_AT_A_TIME, TRIALS_AT_A_TIME = 2_000, 1_000_000
 """What a driver hands out in one go; it keeps their rows."""
+PACKS_A_SLOT_AT_A_TIME, MOST_AT_A_TIME = 20, 20_000
+"""The same on many slots, which wait for a wave's last pack; what Ray Tune keeps of a pack, some 34 kB, bounds it."""
+FULL_GPU, SMALLEST_SHARE = 256, 1 / 8
+"""Trials from which on a pack keeps a GPU busy, and the least part of one that a pack gets."""
 FIGURES = pa.schema(
     [
         ("trials", pa.int64()),
@@ -237,6 +242,16 @@ def _fill(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
     )
 
 
+def gpu_share(connection: duckdb.DuckDBPyConnection, static: Sequence[str]) -> float:
+    """The part of a GPU that the largest possible pack of the table `todo` fills: a half, a quarter or an eighth where
+    all shapes have few trials, so that several packs share one."""
+    listed = ", ".join(quoted(name) for name in static) or "NULL"
+    [(most,)] = connection.execute(
+        f"SELECT coalesce(max(trials), 1) FROM (SELECT count(*) AS trials FROM todo GROUP BY {listed})"
+    ).fetchall()
+    return max(SMALLEST_SHARE, min(1.0, 2.0 ** -floor(log2(FULL_GPU / most))))
+
+
 def drop(connection: duckdb.DuckDBPyConnection, packs: int) -> None:
     """Take the trials of the first `packs` packs out of the table `todo`: they had their turn."""
     connection.execute("DELETE FROM todo WHERE rowid IN (SELECT todo_row FROM packed WHERE pack < ?)", [packs])
@@ -275,6 +290,11 @@ class Wave:
                 for name in self.first.column_names
             }
         )
+
+
+def at_a_time(slots: int) -> int:
+    """Packs of a wave on so many slots."""
+    return min(max(PACKS_AT_A_TIME, PACKS_A_SLOT_AT_A_TIME * slots), MOST_AT_A_TIME)
 
 
 def waves(

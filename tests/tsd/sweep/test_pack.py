@@ -154,6 +154,15 @@ def test_a_sweep_of_one_shape_needs_no_static_column_to_differ():
     assert [s.values for s in shapes] == [{}]
 
 
+@pytest.mark.parametrize(
+    ("trials", "share"), [(1, 1 / 8), (32, 1 / 8), (33, 1 / 4), (64, 1 / 4), (100, 1 / 2), (129, 1.0), (9_999, 1.0)]
+)
+def test_packs_that_cannot_fill_a_gpu_share_it(trials, share):
+    """256 trials fill one; the largest shape decides, beside which others are small."""
+    connection = connect([(10, "relu", 0.1)] * trials + [(20, "relu", 0.1)])
+    assert pack.gpu_share(connection, STATIC) == share
+
+
 def test_a_wave_holds_what_differs_once_and_gives_whole_rows():
     trials = [(None, "relu", 0.1 * i) for i in range(30)]
     connection = connect(trials)
@@ -179,3 +188,7 @@ def test_any_column_name_can_be_quoted(name):
     connection = duckdb.connect()
     connection.execute(f"CREATE TABLE t ({quoted(name)} INTEGER)")
     assert connection.execute("SELECT * FROM t").description[0][0] == name
+
+
+def test_a_wave_is_many_packs_for_each_slot_within_what_a_driver_can_keep():
+    assert [pack.at_a_time(slots) for slots in (1, 100, 500, 1_000, 100_000)] == [2_000, 2_000, 10_000, 20_000, 20_000]
