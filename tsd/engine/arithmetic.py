@@ -1,4 +1,4 @@
-"""How the processor computes while trials are worked: one thread, and no denormal numbers."""
+"""Where and how numbers are computed: the device, one thread, and no denormal numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+
+def device() -> str:
+    """The device on which artefacts are trained: the GPU that this process sees, else the processor."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

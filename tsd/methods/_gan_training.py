@@ -94,6 +94,7 @@ def odds(judged: Tensor, label: Tensor) -> Tensor:
 
 def _train_gan(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     """A GAN of the data set on which the teacher was trained."""
+    from tsd.engine import arithmetic
     from tsd.engine.fit import fit
 
     method = trial.part("method")
@@ -101,7 +102,7 @@ def _train_gan(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     own = Streams(dict.fromkeys(STREAMS, streams.seeds.get("teacher", 0)))
     recipe = GradientStudy(lr=method.gan_lr, batch_size=method.gan_batch_size, epochs=method.gan_epochs, curve_points=0)
     start = _start(method, own, at_hand)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = arithmetic.device()
     [run] = fit([start], [recipe], [own], bout_loss, device=device, reads_features=True)  # type: ignore[arg-type]
     if run.diverged:
         raise UserError(f"The GAN diverged with gan_lr {method.gan_lr:g}; give it a smaller one.")

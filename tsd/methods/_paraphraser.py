@@ -89,6 +89,7 @@ class _Retelling:
 
 def _train_paraphraser(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     """An encoder of the teacher's features on its whole training set."""
+    from tsd.engine import arithmetic
     from tsd.engine.fit import fit
 
     settings = trial.values()
@@ -104,7 +105,7 @@ def _train_paraphraser(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
         epochs=settings["factor_epochs"],
         curve_points=0,
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = arithmetic.device()
     loss = partial(_error, absolute=settings["factor_recon"] == "l1")
     [run] = fit([start], [recipe], [own], loss, device=device, reads_features=True)
     if run.diverged:

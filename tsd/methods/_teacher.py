@@ -131,6 +131,7 @@ def train_network(
     Raises:
         UserError: training diverged.
     """
+    from tsd.engine import arithmetic
     from tsd.engine.fit import fit
 
     at_hand, _, _ = images(trial, streams)
@@ -143,7 +144,7 @@ def train_network(
     params, buffers = model.init(draw)
     train = {"x": at_hand.x_train, "y": at_hand.y_train, **(beside or {})}
     start = Start(model, params, buffers, train, {}, alter=augmented(trial.teacher_augment, own))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = arithmetic.device()
     [run] = fit([start], [recipe(trial)], [own], loss, device=device)
     if run.diverged:
         raise UserError(f"The {who} diverged with teacher_lr {trial.teacher_lr:g}; give it a smaller one.")

@@ -36,6 +36,7 @@ def train_flow(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     Raises:
         UserError: training diverged.
     """
+    from tsd.engine import arithmetic
     from tsd.engine.fit import fit
 
     samples = data.of_trial(trial, streams)
@@ -50,7 +51,7 @@ def train_flow(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
         epochs=trial.flow_epochs,
         curve_points=CURVE_POINTS,
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = arithmetic.device()
     [run] = fit([start], [settings], [own], _loss, trace=_trace, device=device, reads_features=True)
     if run.diverged:
         raise UserError(
