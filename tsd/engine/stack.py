@@ -93,6 +93,7 @@ def placed(starts: Sequence[Start], device: torch.device, dtype: torch.dtype) ->
             buffers=move(start.buffers, True),
             train=move(start.train, True),
             whole=move(start.whole, True),
+            others=move(start.others, True),
             held=move(start.held, False),
         )
         for start in starts
