@@ -168,15 +168,21 @@ class Store:
 
         return reading.curves(self.files)
 
-    def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def connect(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
         """Make `trials` and `curves` views of a DuckDB database, for questions about more rows than fit into memory.
 
         They show what is stored now, as `trials()` and `curves()` do, and work with DuckDB's own file access switched
-        off. Raises StoreError where a part is damaged.
-        """
-        from tsd.store import views
+        off.
 
-        views.connect(self.files, connection)
+        Returns:
+            What columns and curves mean, as `fields()` does.
+
+        Raises:
+            StoreError: a part is damaged.
+        """
+        from tsd.store import schema, views
+
+        return schema.fields_of(views.connect(self.files, connection))
 
     def fields(self) -> dict[str, dict[str, str]]:
         """What columns and curves mean: name → {role: parameter | metric | record | curve, unit, doc}, and `step` for a

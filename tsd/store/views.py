@@ -51,10 +51,11 @@ class _Tables:
         return cls(tuple(part.trials.name for part, _ in pieces), whole, alike)
 
 
-def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the views `trials` and `curves`; see `Store.connect`."""
+def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> pa.Schema:
+    """Make the views `trials` and `curves` and return the schema of the trials; see `Store.connect`."""
     pieces = reading.wholly(files, lambda: _pieces(files))
-    _attach(connection, "tsd_trial_parts", files, _Tables.of_trials(pieces))
+    trials = _Tables.of_trials(pieces)
+    _attach(connection, "tsd_trial_parts", files, trials)
     curves = tuple(part.curves.name for part, _ in pieces if part.curves)
     _attach(connection, "tsd_curve_parts", files, _Tables(curves, schema.CURVES))
     twice = _choose(connection)
@@ -64,6 +65,7 @@ def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE ({_PART}) FROM (FROM {source} {best})"
         )
+    return trials.columns
 
 
 def _choose(connection: duckdb.DuckDBPyConnection) -> bool:

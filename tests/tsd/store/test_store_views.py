@@ -25,7 +25,7 @@ def test_views_answer_as_the_tables_do(any_store, connection, more):
     any_store.write_part("two", rows("bc", at=1), curves("bc", 1.0))
     any_store.write_part("three", pa.Table.from_pylist([row("c", at=2, **more)], schema=grown), curves("c", 2.0, 3))
     for _ in range(2):
-        any_store.connect(connection)
+        assert any_store.connect(connection) == any_store.fields()
         trials = connection.sql("FROM trials").to_arrow_table()
         drawn = connection.sql("FROM curves").to_arrow_table()
         assert trials.column_names == any_store.trials().column_names
