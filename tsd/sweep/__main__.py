@@ -73,9 +73,24 @@ def run(
                 return Here.on_this_machine(asked.sweep.resources)
             from tsd.sweep.schedule import Cluster
 
-            return Cluster(asked.sweep.resources, address)
+            return Cluster(asked.sweep.resources, address, asked.gpu_share())
 
         return run_sweep(asked, start, mode, Console(), flags)
+
+
+@app.command
+def retry(
+    file: File,
+    /,
+    *,
+    results: Results = "results",
+    here: Annotated[bool, Parameter(negative="", help="In this process, without Ray.")] = False,
+    address: Annotated[str | None, Parameter(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
+    where: Where = None,
+    overrides: Overrides = (),
+) -> int:
+    """Run again what failed, beside what is missing: `run --mode retry`. --where picks among the trials."""
+    return run(file, results=results, mode="retry", here=here, address=address, where=where, overrides=overrides)
 
 
 @app.command

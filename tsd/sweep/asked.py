@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from tsd.store import Store
-from tsd.sweep import grid, pack, plan, spec
+from tsd.sweep import columns, grid, pack, plan, spec
 from tsd.sweep.conditions import quoted
 from tsd.sweep.spec import Sweep
 
@@ -75,6 +75,11 @@ class Asked:
         """How the trials stand. What is stored and not asked for is counted only where all trials are at hand."""
         standing = plan.compare(self.connection, self.store, mode, move_damaged=move_damaged)
         return standing if self.whole else replace(standing, orphans=0)
+
+    def gpu_share(self) -> float:
+        """The part of a GPU that a pack of what is to be run can fill, once `compare` has told what that is."""
+        static = [name for name in columns.static(self.sweep.fields) if name in self.grid.columns]
+        return pack.gpu_share(self.connection, static)
 
     def plan(self, limits: pack.Limits, mode: str) -> plan.Plan:
         """What a run would do; orphans are counted as `compare` does."""

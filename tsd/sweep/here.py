@@ -19,6 +19,7 @@ class Here:
     """
 
     slots = 1
+    share = 1.0
 
     def __init__(self, device: str) -> None:
         self.device = device

@@ -37,6 +37,7 @@ class Runner(Protocol):
 
     device: str
     slots: int
+    share: float
 
     def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
         """Train artefacts. Returns whether it came to its end, neither interrupted nor refused by the store."""
@@ -87,7 +88,7 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
     """Everything between a runner that stands ready and the last pack."""
     facts = provenance.collect()
     asked.store.prepare(asked.sweep.as_dict(), facts)
-    planned = asked.plan(pack.Limits.of(runner.slots, runner.device), mode)
+    planned = asked.plan(pack.Limits.of(runner.slots, runner.device, runner.share), mode)
     console.print(plan.render(planned, number), **PLAIN)
     sha, run_id = str(facts.get("git_sha") or ""), uuid.uuid4().hex[:12]
     context = Context(asked.sweep.study, str(asked.store.root), runner.device, sha, asked.sweep.parts)

@@ -213,13 +213,15 @@ class Cluster:
         resources: what one pack takes.
         address: "auto", or host:port of a running cluster; None starts a local one, which nobody else can reach. One
             that dies is started again once.
+        fills: the part of a GPU that a pack gets where the sweep does not say.
 
     Raises:
         ClusterError: nothing answers at `address`, or the cluster has not what one pack takes, or it died.
     """
 
-    def __init__(self, resources: Resources, address: str | None) -> None:
+    def __init__(self, resources: Resources, address: str | None, fills: float = 1.0) -> None:
         self.address = address
+        self._fills = fills
         self._halt = Halt()
         self._asked = resources.deadline
         self._held = ExitStack()
@@ -235,9 +237,10 @@ class Cluster:
 
     def _take_stock(self, resources: Resources) -> None:
         total = cluster.grown({"cpu": resources.cpu, "gpu": resources.gpu or 0.0})
-        gpu = resources.gpu if resources.gpu is not None else min(1.0, total.get("GPU", 0.0))
+        gpu = resources.gpu if resources.gpu is not None else min(self._fills, total.get("GPU", 0.0))
         self.device = "cuda" if gpu > 0 else "cpu"
         self.resources = {"cpu": resources.cpu, "gpu": gpu}
+        self.share = min(gpu, 1.0) if gpu > 0 else 1.0
         places = [total.get(kind.upper(), 0.0) / share for kind, share in self.resources.items() if share > 0]
         self.slots = int(min(places, default=1))
         if self.slots < 1:
