@@ -60,9 +60,9 @@ class Results:
         _must_be_results(str(path))
         store = Store(str(path))
         connection = duckdb.connect()
-        store.connect(connection)
+        fields = store.connect(connection)
         seal(connection)
-        return cls(str(path), connection, store.fields(), store.sweep() or {})
+        return cls(str(path), connection, fields, store.sweep() or {})
 
     def curves(self) -> list[str]:
         """Names of the curve metrics."""
@@ -75,12 +75,8 @@ class Results:
 
     def rows(self, where: str | None = None) -> Rows:
         """One row for each trial of this kind that fulfils `where`."""
-        trials = self._trials()
-        if not count(trials):
-            raise AnalysisError(
-                f"{self.path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
-            )
-        trials = trials if where is None else chosen(trials, where)
+        self._require_trials()
+        trials = self._trials() if where is None else chosen(self._trials(), where)
         return Rows(trials, self.fields, _orders(self.sweep), self._source(trials, where))
 
     def steps(self, curve: str, where: str | None = None, called: str | None = None) -> Rows:
@@ -88,6 +84,7 @@ class Results:
 
         Trials without the curve, such as failed ones, keep one row without a step.
         """
+        self._require_trials()
         if curve not in self.curves():
             raise unknown("curve", curve, self.curves(), self.path)
         rows, step = self.rows(where), called or self.step_name(curve)
@@ -102,6 +99,7 @@ class Results:
 
         Raises AnalysisError where `value` is neither a column nor a curve, or is a curve and no axis its step.
         """
+        self._require_trials()
         columns, curves, step = self.connection.table("trials").columns, self.curves(), self.step_name(value)
         called = next((a for a in axes if a in (step, "step") and a not in columns), None)
         if value in curves and called:
@@ -134,6 +132,12 @@ class Results:
             drawn.set_alias("c").join(found.set_alias("t"), "t.trial_id = c.trial_id", how="semi").limit(1).fetchall()
         )
         return (predicted if here else self).rows_for(name, axes, where)
+
+    def _require_trials(self) -> None:
+        if not count(self._trials()):
+            raise AnalysisError(
+                f"{self.path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
+            )
 
     def _trials(self) -> duckdb.DuckDBPyRelation:
         return self.connection.sql(f"SELECT * FROM trials WHERE kind = {literal(self.kind)}")

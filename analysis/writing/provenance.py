@@ -69,7 +69,7 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
     """What is to be said under `cells` drawn from `source`."""
     low, high = cells.seeds()
     notes = [
-        f"{cells.totals.trials} trials, {_seeds(cells)} a {told.place}.",
+        f"{cells.totals.trials} trial{'s' * (cells.totals.trials != 1)}, {_seeds(cells)} a {told.place}.",
         told.interval if high > 1 else cells.lack() or NO_INTERVAL,
         *told.more,
         _lost(cells.totals, cells.value, told.missing),

@@ -9,6 +9,7 @@ import yaml
 
 from analysis.__main__ import app
 from tsd.errors import UserError
+from tsd.store import schema
 
 PHASE = "phase {plane} --x student_width --y second --value test_mse -o f.png"
 TABLE = "table {few} --rows method --columns samples_per_class --value test_accuracy"
@@ -149,3 +150,37 @@ def test_parts_that_disagree_about_a_column_are_told(tmp_path: Path):
     with pytest.raises(UserError, match="Field x has incompatible types") as told:
         app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
     assert told.value.exit_code == 2
+
+
+def test_what_a_write_that_was_cut_off_left_behind_is_passed_over(tmp_path: Path, capsys):
+    folder = example.write(tmp_path / "r", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    [part] = (folder / "trials").glob("*.parquet")
+    (folder / "trials" / ".tmp-1").write_bytes(part.read_bytes()[:100])
+    (folder / "curves" / "stray-0.parquet").write_bytes(b"PAR1")
+    app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
+    assert "1 trial, n = 1 seed a cell" in capsys.readouterr().out
+    part.unlink()
+    with pytest.raises(UserError, match="holds no trial yet") as told:
+        app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
+    assert told.value.exit_code == 2
+
+
+def test_a_part_of_a_newer_schema_is_told(tmp_path: Path, monkeypatch):
+    folder = example.write(tmp_path / "r", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    newer = example.write(tmp_path / "s", [{"x": 2.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    monkeypatch.undo()
+    for part in (newer / "trials").glob("*.parquet"):
+        shutil.copy(part, folder / "trials" / part.name)
+    with pytest.raises(UserError, match=r"written by a newer tsd \(schema version 2") as told:
+        app(["table", str(folder), "--rows", "x", "--value", "v"], result_action="return_value")
+    assert told.value.exit_code == 2
+
+
+def test_sweeps_that_disagree_about_a_column_stand_side_by_side_in_a_report(tmp_path: Path):
+    folders = []
+    for name, values in (("numbers", (1.0, 2.0)), ("words", ("a", "b"))):
+        trials = [{"x": x, "v": 1.0 + i + s, "seed_init": s} for i, x in enumerate(values) for s in range(2)]
+        folders.append(str(example.write(tmp_path / name, trials, parameters={"x": ""}, metrics={"v": ""})))
+    app(["report", *folders, "-o", str(tmp_path / "r.html")], result_action="return_value")
+    assert (tmp_path / "r.html").read_text().count("<h3>Cells</h3>") == 2
