@@ -2,8 +2,8 @@
 
 L = mean_i ℓ_i + ε mean_i ‖∂ℓ_i/∂x_i‖₂,  ℓ = the distillation loss of one sample.   Kong, Guo, You, Xu, AAAI 2020.
 The loss depends on the input through both networks, so the gradient goes through both; `teacher_input_grad: false` is
-the form that leaves the teacher's part out. ε = 0 is Hinton distillation, by the same operations. The norm is dual to that
-of the ball: `slope_p` is its order.
+the form that leaves the teacher's part out. ε = 0 is Hinton distillation, by the same operations. The order of
+the norm, `slope_p`, is dual to that of the ball.
 In training, batch norm makes a sample's loss depend on the whole batch; the gradient then says what a sample does to
 all of them. `slope_statistics: running` takes the gradient of the student as it will be used, sample by sample.
 Formula: `penalised_loss`.
