@@ -25,6 +25,8 @@ ITERATIONS = 50_000
 TOLERANCE = 1e-12
 PRESENT = 1e-3
 """An overlap below this counts as none."""
+EQUAL = 1e-9
+"""Free entropies that differ by less are those of one state, found from two starts."""
 
 # Trapezoids on an even grid converge exponentially for these integrands, at low temperature too, where tanh is a step.
 _X = np.linspace(-9.0, 9.0, 901)
@@ -217,10 +219,11 @@ def _iterate(couplings: _Couplings, overlaps: _Overlaps) -> SaddlePoint:
     moved = inf
     for _ in range(ITERATIONS):
         plus, minus, flipped = (np.tanh(field) for field in _fields(couplings, overlaps))
+        # By symmetry what is 0 stays 0; rounding would grow where that is unstable (p = 2).
         new = _Overlaps(
-            float(_WEIGHT @ (plus + minus)) / 2,
+            float(_WEIGHT @ (plus + minus)) / 2 if overlaps.pattern else 0.0,
             float(_WEIGHT @ (plus**2 + minus**2)) / 2,
-            float(_WEIGHT @ (plus + flipped)) / 2,
+            float(_WEIGHT @ (plus + flipped)) / 2 if overlaps.example else 0.0,
         )
         moved = max(abs(after - before) for after, before in zip(new, overlaps, strict=True))
         overlaps = new
@@ -249,7 +252,7 @@ def _phase(state: SaddlePoint, highest: float) -> str:
     if state.example_overlap > PRESENT and state.example_overlap > state.overlap:
         return "eR"
     if state.overlap > PRESENT:
-        return "gR" if state.free_entropy >= highest else "lR"
+        return "gR" if state.free_entropy >= highest - EQUAL else "lR"
     return "SG" if state.student_overlap > PRESENT else "P"
 
 

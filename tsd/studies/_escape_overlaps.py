@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsd.errors import UserError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -76,8 +78,10 @@ def population_error(
         student_scale, teacher_scale: the prefactors c and c*.
     Returns:
         ½ (c tr Q − c* tr T)² + c² tr Q² − 2 c c* ‖M‖² + c*² tr T², shape (…).
+    Raises:
+        UserError: shapes do not fit together.
     """
-    M, Q, T = (np.asarray(overlap, dtype=np.float64) for overlap in (M, Q, T))
+    M, Q, T = _overlaps(M, Q, T)
     bias = student_scale * np.trace(Q, axis1=-2, axis2=-1) - teacher_scale * np.trace(T, axis1=-2, axis2=-1)
     spread = [c * (overlap**2).sum((-2, -1)) for c, overlap in zip((student_scale, teacher_scale), (Q, T), strict=True)]
     cross = student_scale * teacher_scale * (M**2).sum((-2, -1))
@@ -102,11 +106,13 @@ def integrate(  # noqa: PLR0917  Overlaps, rates and prefactors are read in the 
         alphas: rising times ≥ 0, in samples over input dimension.
         student_scale, teacher_scale: the prefactors c and c*.
         noise: keep the term in η²; without it this is gradient flow.
+    Raises:
+        UserError: shapes do not fit together, or times do not rise from 0 on.
     """
     from scipy.integrate import solve_ivp
 
-    M, Q, T = (np.asarray(overlap, dtype=np.float64) for overlap in (M0, Q0, T))
-    times = np.asarray(alphas, dtype=np.float64)
+    M, Q, T = _overlaps(M0, Q0, T)
+    times = _rising(alphas)
     width, start = len(Q), np.block([[Q, M], [M.T, T]])
     student = np.arange(len(start)) < width
     readout = np.where(student, student_scale, -teacher_scale)
@@ -126,6 +132,30 @@ def integrate(  # noqa: PLR0917  Overlaps, rates and prefactors are read in the 
     path[: len(solved.t)] = np.asarray(solved.y).T.reshape(-1, *start.shape)
     M, Q = path[:, :width, width:], path[:, :width, :width]
     return Trajectory.of(times, M, Q, T, student_scale=student_scale, teacher_scale=teacher_scale)
+
+
+def _overlaps(M: ArrayLike, Q: ArrayLike, T: ArrayLike) -> list[NDArray[np.float64]]:
+    """M, Q and T in float64, of shapes (…, p, p*), (…, p, p) and (…, p*, p*)."""
+    found = [np.asarray(overlap, dtype=np.float64) for overlap in (M, Q, T)]
+    student, teacher = found[0].shape[-2:] if found[0].ndim > 1 else (0, 0)
+    ends = [overlap.shape[-2:] for overlap in found]
+    if not student * teacher or ends[1:] != [(student, student), (teacher, teacher)]:
+        shapes = ", ".join(f"{name} {overlap.shape}" for name, overlap in zip("MQT", found, strict=True))
+        raise UserError(
+            f"Overlaps of {shapes} do not fit together. Expected M (student, teacher), Q (student, student) and T "
+            "(teacher, teacher), with at least one of each."
+        )
+    return found
+
+
+def _rising(alphas: ArrayLike) -> NDArray[np.float64]:
+    times = np.asarray(alphas, dtype=np.float64)
+    if times.ndim != 1 or not len(times) or times[0] < 0 or not (np.diff(times) > 0).all():
+        raise UserError(
+            f"The times alphas are {times.tolist()}. Expected one or more numbers that rise from 0 or later, in "
+            "samples over input dimension."
+        )
+    return times
 
 
 def conserved(

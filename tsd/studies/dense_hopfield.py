@@ -52,7 +52,7 @@ __all__ = [
     "transition",
 ]
 
-VERSION = 2
+VERSION = 3
 
 
 class Trial(Study):

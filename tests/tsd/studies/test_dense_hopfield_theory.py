@@ -136,6 +136,14 @@ def test_pairs_order_continuously():
     assert saddle_point(2, 0.51, 1.0).overlap == pytest.approx(0.02, abs=0.02)
 
 
+@pytest.mark.parametrize(("load", "temperature", "phase"), [(3, 1.2, "SG"), (6, 2.2, "SG"), (0.3, 1.0, "P")])
+def test_a_start_without_overlap_keeps_none_where_pairs_would_let_rounding_grow(load, temperature, phase):
+    """p = 2: the glass is unstable towards the pattern and the example, yet a fixed point."""
+    glass = saddle_point(2, load, temperature, "glass")
+    assert glass.overlap == glass.example_overlap == 0 and glass.phase == phase
+    assert saddle_point(2, load, temperature).phase != "lR"
+
+
 @pytest.mark.parametrize(
     ("p", "load", "temperature", "start", "phase"),
     [

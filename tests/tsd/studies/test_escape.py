@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from tsd.engine.rng import Streams
 from tsd.engine.run import run_pack
@@ -88,6 +89,27 @@ def test_the_error_is_half_the_mean_squared_gap_over_inputs():
     gaps = 0.4 * ((x @ W.T) ** 2).sum(1) - 0.7 * ((x @ V.T) ** 2).sum(1)
     exact = escape.population_error(W @ V.T / 5, W @ W.T / 5, V @ V.T / 5, 0.4, 0.7)
     assert exact == pytest.approx((gaps**2).mean() / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 3), (3, 3)), ((2, 3), (2, 2), (2, 2)), ((3,), (1, 1), (3, 3))])
+def test_overlaps_that_do_not_fit_together_are_told(shapes):
+    overlaps = [np.zeros(shape) for shape in shapes]
+    for ask in (escape.population_error, lambda *o: escape.integrate(*o[:3], 0.1, [0, 1], *o[3:])):
+        with pytest.raises(UserError, match=r"Overlaps of M .* do not fit together"):
+            ask(*overlaps, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("alphas", [[], [3, 1], [-1, 2], [[0, 1]]])
+def test_times_that_do_not_rise_are_told(alphas):
+    with pytest.raises(UserError, match="rise from 0"):
+        escape.integrate([[0.1]], [[0.5]], [[1.0]], 0.1, alphas, 1.0, 1.0)
+
+
+def test_tensors_are_overlaps_too():
+    M, Q, T = ([[0.05]], [[0.5]], [[1.0]])
+    tensors = [torch.tensor(overlap, dtype=torch.float64) for overlap in (M, Q, T)]
+    plain, told = (escape.integrate(*each, 0.1, [0, 5.0], 1.0, 1.0).error for each in ((M, Q, T), tensors))
+    assert plain.tolist() == told.tolist()
 
 
 def test_the_error_vanishes_on_every_solution():
