@@ -19,7 +19,7 @@ from subprocess import Popen, TimeoutExpired
 from .nodes import Nodes, nodes
 from .wards import PATIENCE_S, SWEEP, Ward, end, expected, family, interrupt, must_hold, named, ward
 
-BEDS = 40
+BEDS = 100
 TURNS = 4
 """Disturbances of one sweep, before it is left alone."""
 
@@ -61,14 +61,16 @@ def spoil_part(run: Ward, driver: Popen, chance: random.Random) -> None:
 DISTURBANCES = [kill_driver, kill_worker, kill_raylet, kill_head, ctrl_c, spoil_part]
 
 
-def disturbed(run: Ward, chance: random.Random, disturb: Callable[[Ward, Popen, random.Random], None]) -> int:
-    """A run that something happens to. Returns its exit code."""
+def disturbed(run: Ward, chance: random.Random, disturb: Callable[[Ward, Popen, random.Random], None]) -> str:
+    """A run that something happens to, unless it ends before. Returns what that was and the exit code."""
+    what = "nothing"
     with run.begun() as driver:
         try:
             driver.wait(chance.uniform(1, 25))
         except TimeoutExpired:
             disturb(run, driver, chance)
-        return driver.wait(PATIENCE_S)
+            what = disturb.__name__
+        return f"{what} → {driver.wait(2 * PATIENCE_S)}"
 
 
 def one_machine(chance: random.Random, seen: Counter[str]) -> str:
@@ -80,11 +82,10 @@ def one_machine(chance: random.Random, seen: Counter[str]) -> str:
         story, kept = [], {}
         for _ in range(chance.randint(1, TURNS)):
             disturb = chance.choice(DISTURBANCES)
-            code = disturbed(run, chance, disturb)
-            story.append(f"{disturb.__name__} → {code}")
-            seen[disturb.__name__] += 1
+            story.append(disturbed(run, chance, disturb))
+            seen[story[-1].split()[0]] += 1
             kept = {} if disturb is spoil_part else kept | run.parts()
-            if code == 0:
+            if story[-1].endswith(" 0"):
                 break
         finished(run, kept)
         return ", ".join(story)

@@ -13,6 +13,7 @@ from .wards import (
     expected,
     family,
     interrupt,
+    left_behind,
     listening,
     must_hold,
     named,
@@ -50,6 +51,7 @@ def test_one_ill_trial_a_pack_is_alone_in_failing_whatever_it_does(tmp_path):
         causes = json.loads(run("failures", "ward.yaml", "--json").stdout)
         assert {cause["shared"].get("bed") for cause in causes} == {5}
         assert json.loads(run("plan", "ward.yaml", "--mode", "retry", "--json").stdout)["todo"] == 2
+        wait_for(lambda: not left_behind(run), "processes of the run to end")
 
 
 def test_ctrl_c_once_finishes_the_packs_that_run_and_twice_stops_at_once(calm):

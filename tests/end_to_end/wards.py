@@ -105,8 +105,8 @@ def expected(beds: int, rooms: int = 2) -> dict[tuple[int, int], float]:
 
 
 def must_hold(run: Ward, wanted: dict[tuple[int, int], float], kept: dict[str, bytes]) -> None:
-    """Rows = unique trials = asked for, with the values of an undisturbed run; no finished pack ran again; nothing
-    temporary is left."""
+    """Rows = unique trials = asked for, with the values of an undisturbed run; no finished pack ran again; no temporary
+    file and no process is left."""
     rows = run.store.trials().to_pylist()
     assert len(rows) == len({row["trial_id"] for row in rows}) == len(wanted)
     assert run.values() == wanted
@@ -114,6 +114,7 @@ def must_hold(run: Ward, wanted: dict[tuple[int, int], float], kept: dict[str, b
     packs = Counter(name.split("-")[0] for name in run.parts())
     assert not [name for name in kept if packs[name.split("-")[0]] > 1], "a finished pack ran again"
     assert not list((run.folder / "results").rglob(".*"))
+    wait_for(lambda: not left_behind(run), "processes of the run to end")
 
 
 def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE_S) -> None:
@@ -122,6 +123,16 @@ def wait_for(condition: Callable[[], object], what: str, patience: float = PATIE
     while not condition():
         assert time.monotonic() < deadline, f"waited {patience:g} s for {what}"
         time.sleep(0.05)
+
+
+def left_behind(run: Ward) -> list[psutil.Process]:
+    """Processes that a run has started, or that those have."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("TMPDIR") == str(run.temporary):
+                found.append(process)
+    return found
 
 
 def family(pid: int) -> list[psutil.Process]:
