@@ -19,8 +19,8 @@ WAYS = {
     "vmap": "the loss of one network mapped over the stack",
 }
 RULE = (
-    "way auto: dense where the student is a chain of affine layers and its loss reads nothing but the output, "
-    "else loop on a CPU and vmap on a GPU; no clock decides"
+    "way auto: dense where the student is a chain of affine layers in full precision and its loss reads nothing but "
+    "the output, else loop on a CPU and vmap on a GPU; no clock decides"
 )
 
 
