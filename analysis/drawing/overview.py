@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,23 @@ def varying(rows: Rows) -> list[str]:
     return sorted(several, key=lambda n: (not rows.is_numeric(n), -counts[n]))
 
 
+def apart(rows: Rows, names: Sequence[str]) -> list[str]:
+    """Of columns that move together, such as those that a sweep zips, the one that reads best: words before numbers."""
+    kept: list[str] = []
+    for name in sorted(names, key=rows.is_numeric):
+        if not any(_together(rows, name, other) for other in kept):
+            kept.append(name)
+    return [name for name in names if name in kept]
+
+
+def _together(rows: Rows, a: str, b: str) -> bool:
+    """Whether each value of one column has just one value of the other beside it."""
+    a, b = quoted(a), quoted(b)
+    question = f"SELECT count(DISTINCT ({a}, {b})), count(DISTINCT {a}), count(DISTINCT {b}) FROM rows"
+    both, one, other = rows.sql(question).iloc[0]
+    return bool(both == one == other)
+
+
 def metrics(results: Results, rows: Rows) -> list[str]:
     """Metrics with more than one value, as the study lists them."""
     known = [n for n in rows.relation.columns if results.fields.get(n, {}).get("role") == "metric"]
@@ -81,15 +99,15 @@ def metrics(results: Results, rows: Rows) -> list[str]:
 def pictures(results: Results) -> Iterator[Picture]:
     """Phase diagrams or lines of the metrics, and curves, as many as are worth a look."""
     rows = results.rows()
-    axes = varying(rows)
+    axes = apart(rows, varying(rows))
     drawn = 0
     for metric in metrics(results, rows) if axes else []:
         if drawn < MOST_FIGURES and (picture := _of_metric(rows, metric, axes)):
             drawn += 1
             yield picture
-    by = next((a for a in axes if _count(rows, a) <= FEW), None)
+    groups = [a for a in axes if _count(rows, a) <= FEW]
     for curve in results.curves():
-        if drawn < MOST_FIGURES + 2 and (picture := _of_curve(results.steps(curve), curve, by)):
+        if drawn < MOST_FIGURES + 2 and (picture := _of_curve(results.steps(curve), curve, groups)):
             drawn += 1
             yield picture
 
@@ -122,18 +140,24 @@ def _spans_decades(rows: Rows, metric: str) -> bool:
     return bool(low > 0 and high > DECADES * low)
 
 
-def _of_curve(rows: Rows, curve: str, by: str | None) -> Picture | None:
-    try:
-        series = Series.of(rows, curve, rows.step or "step", by=by, theory={})
-    except AnalysisError:
+def _of_curve(rows: Rows, curve: str, groups: Sequence[str]) -> Picture | None:
+    """The curve by the column whose lines go farthest: a mean ends where the shortest of its curves does."""
+    drawn: dict[str | None, Series] = {}
+    for by in groups or [None]:
+        with suppress(AnalysisError):
+            drawn[by] = Series.of(rows, curve, rows.step or "step", by=by, theory={})
+    if not drawn:
         return None
-    told = Told("curves", {"value": curve, "by": by}, "Bands: 95 % t interval of the mean over seeds.", place="point")
-    return _picture(curve, series, series.cells, rows, told)
+    farthest = max(drawn, key=lambda name: min(len(mean) for mean in drawn[name].means))
+    told = Told(
+        "curves", {"value": curve, "by": farthest}, "Bands: 95 % t interval of the mean over seeds.", place="point"
+    )
+    return _picture(curve, drawn[farthest], drawn[farthest].cells, rows, told)
 
 
 def _picture(name: str, drawn: Diagram | Series, cells: Cells, rows: Rows, told: Told) -> Picture:
     with style.paper():
-        figure = drawn.page() if isinstance(drawn, Diagram) else drawn.page("one", False)
+        figure = drawn.page() if isinstance(drawn, Diagram) else drawn.page("one", _drawn_over_decades(drawn))
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=DPI)
         tips = list(_of_diagram(drawn, figure) if isinstance(drawn, Diagram) else _of_series(drawn, figure))
@@ -141,6 +165,11 @@ def _picture(name: str, drawn: Diagram | Series, cells: Cells, rows: Rows, told:
         replace(told, interval=told.interval or "Hover a mark for its 95 % interval."), cells, rows.source
     )
     return Picture(label(name, rows.unit(name)), out.getvalue(), tips[:MOST_TIPS], origin)
+
+
+def _drawn_over_decades(series: Series) -> bool:
+    means = np.concatenate([mean["mean"].to_numpy() for mean in series.means])
+    return bool(means.min() > 0 and means.max() > DECADES * means.min())
 
 
 def _of_diagram(diagram: Diagram, figure: Figure) -> Iterator[Tip]:

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from analysis.__main__ import app
+from analysis.data.load import Results
+from analysis.drawing.overview import apart, pictures, varying
 from analysis.errors import AnalysisError
 from analysis.writing.verify import verify
 
@@ -110,3 +112,25 @@ def test_what_a_browser_paints_is_not_blank_and_prints(file: Path, tmp_path: Pat
     assert len(colours) > 500
     browse(file, tmp_path / "b", f"--print-to-pdf={tmp_path / 'p.pdf'}")
     assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_columns_that_move_together_count_as_one_axis(tmp_path: Path):
+    zipped = {"spectral": (0.005, 300), "direct": (0.002, 500)}
+    trials = [
+        {"width": w, "layer": name, "lr": lr, "batch": batch, "v": w * lr + s, "seed_init": s}
+        for w in (1, 2, 3)
+        for name, (lr, batch) in zipped.items()
+        for s in range(2)
+    ]
+    units = dict.fromkeys(("width", "layer", "lr", "batch"), "")
+    steps = {"spectral": (0, 3, 6), "direct": (0, 4, 8)}
+    curves = [(i, "loss", at, 1.0 / (1 + at)) for i, t in enumerate(trials) for at in steps[t["layer"]]]
+    folder = example.write(
+        tmp_path / "r", trials, parameters=units, metrics={"v": ""}, curves=curves, steps={"loss": "step"}
+    )
+    results = Results.open(folder)
+    rows = results.rows()
+    assert apart(rows, varying(rows)) == ["width", "layer"]
+    phase, loss = pictures(results)
+    assert phase.told.facts["asked"] == {"x": "width", "y": "layer", "value": "v"}
+    assert loss.told.facts["asked"]["by"] == "layer", "by width, the curves of both layers share step 0 alone"
