@@ -17,6 +17,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from tsd.store import Store
+from tsd.sweep.tally import replay
+
 from .conftest import TINY
 
 pytestmark = pytest.mark.cluster
@@ -97,6 +100,8 @@ def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd):
         assert workers, [title(p) for p in family]
         workers[0].kill()
         assert driver.wait(timeout=120) == 0, (tsd.folder / "output").read_text()
+    *_, told = replay(Store(tsd.folder / "results/tiny").events())
+    assert told.restarts == 1 and told.ended and told.states == {"done": len(tsd.rows())}
     assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
     assert tsd.rows() == tsd.rows("undisturbed")
 
