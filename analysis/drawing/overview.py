@@ -143,7 +143,8 @@ def _spans_decades(rows: Rows, metric: str) -> bool:
 def _of_curve(rows: Rows, curve: str, groups: Sequence[str]) -> Picture | None:
     """The curve by the column whose lines go farthest: a mean ends where the shortest of its curves does."""
     drawn: dict[str | None, Series] = {}
-    for by in groups or [None]:
+    wanted: Sequence[str | None] = groups or [None]
+    for by in wanted:
         with suppress(AnalysisError):
             drawn[by] = Series.of(rows, curve, rows.step or "step", by=by, theory={})
     if not drawn:

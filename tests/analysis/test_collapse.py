@@ -14,7 +14,8 @@ from analysis.errors import AnalysisError
 from analysis.figures.collapse import collapse as drawn
 from analysis.figures.collapse import command
 from analysis.statistics import collapse as scaling
-from analysis.statistics.collapse import Law, Points, collapse, quality
+from analysis.statistics.collapse import collapse
+from analysis.statistics.mastercurve import Law, Points, quality
 
 ISING = Law(critical=2.269, inverse_nu=1.0, height=-0.125)
 """The two-dimensional Ising model: T_c = 2/ln(1 + √2), ν = 1, and β/ν = 1/8 for its magnetisation."""
@@ -159,3 +160,17 @@ def test_collapsed_points_are_drawn_on_axes_of_ones_own():
     assert drawn(trials(sizes=(8, 16), points=9), value="m", size="size", control="T", height=-0.125, ax=axes) is axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["8", "16"]
     assert len(axes.containers) == 2
+
+
+def test_the_bounds_of_nu_are_positive_however_wide():
+    """Curves of two sizes that hardly differ bound ν from nowhere near."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"size": size, "c": c, "seed_init": s, "v": float(np.tanh(c - 1) + 0.3 * rng.normal())}
+        for size in (10, 11)
+        for c in np.linspace(0, 2, 9)
+        for s in range(4)
+    ]
+    found = collapse(Rows.of(pd.DataFrame(rows)), value="v", size="size", control="c").intervals["nu"]
+    assert 0 < found.low < found.mean < found.high
+    assert found.high > 3 * found.low
