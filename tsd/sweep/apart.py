@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsd.store import StoreError
+from tsd.sweep.log import to_stderr
 from tsd.sweep.work import Context, Report, Worker
 
 GRACE_S = 30.0
@@ -136,6 +137,7 @@ def _work(tells: Connection, words: str, context: Context, rows: pa.Table, deadl
         faulthandler.enable(last)
         try:
             worker = Worker(context)
+            to_stderr()
             faulthandler.dump_traceback_later(deadline, exit=True, file=last)
             tells.send(worker.work(rows))
         except Exception:

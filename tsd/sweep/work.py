@@ -167,7 +167,8 @@ class Worker:
         table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
         self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
-        _log(records, outcomes, seconds)
+        with log.about(sweep=self.context.sweep, pack=pack):
+            _log(records, outcomes, seconds)
         states, gauge = dict(Counter(o.state for o in outcomes)), self.gauge
         return Report(pack, states, seconds, dict(failures), peak_bytes=gauge.peak, room_bytes=gauge.room, most=most)
 
