@@ -109,7 +109,8 @@ def _first_step(flags: Sequence[str]) -> float:
         started = time.time()
         command = [sys.executable, "-m", "tsd.sweep", "run", str(file), "--results", folder, *flags]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        events = [e for log in Path(folder).glob("first/events/*.jsonl") for e in map(json.loads, log.open())]
+        logs = [log.read_text() for log in Path(folder).glob("first/events/*.jsonl")]
+    events = [json.loads(line) for log in logs for line in log.splitlines()]
     ended = [(e["at"], e["seconds"]) for e in events if e["kind"] == "pack_finished"]
     return min(datetime.fromisoformat(at).timestamp() - seconds for at, seconds in ended) - started
 

@@ -147,6 +147,8 @@ def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` in `schema`; columns that it does not have are NULL, those that `schema` does not have are dropped."""
+    if table.schema.equals(schema):  # a thousand parts need not be cast column by column to what they are
+        return pa.Table.from_arrays(table.columns, schema=schema)
     missing = pa.nulls(table.num_rows)
     columns = [table[f.name].cast(f.type) if f.name in table.column_names else missing.cast(f.type) for f in schema]
     return pa.Table.from_arrays(columns, schema=schema)

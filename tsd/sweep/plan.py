@@ -148,7 +148,7 @@ def make(
 ) -> Plan:
     """Compare, and cut what is to be run: leaves the tables `todo` and `packed` in `connection`."""
     standing = compare(connection, store, mode)
-    stored = standing.done + standing.diverged + standing.failed + standing.orphans > 0
+    stored = standing.done + standing.diverged + standing.failed + standing.orphans > 0 and standing.todo > 0
     static = _static(sweep, grid)
     told = measured(store, static) if stored else None
     shapes = pack.cut(connection, static, limits, told, unfinished=unfinished(store, connection))
