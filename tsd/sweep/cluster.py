@@ -141,9 +141,11 @@ def grown(wanted: dict[str, float]) -> dict[str, float]:
         )
         request_resources(bundles=[{kind.upper(): share for kind, share in wanted.items() if share > 0}])
         deadline = time.monotonic() + FIRST_WORKER_S
-        while not {"CPU", "GPU"} & resources().keys() and time.monotonic() < deadline:
-            time.sleep(1.0)
-        request_resources(bundles=[])
+        try:
+            while not {"CPU", "GPU"} & resources().keys() and time.monotonic() < deadline:
+                time.sleep(1.0)
+        finally:
+            request_resources(bundles=[])  # else it would never shrink again
     return resources()
 
 
