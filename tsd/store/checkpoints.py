@@ -35,10 +35,10 @@ class Checkpoints:
         found = {}
         for entry in self.files.listed(FOLDER):
             if entry.name.endswith(".json"):
-                with suppress(FileNotFoundError, ValueError):  # finished meanwhile, or damaged
-                    found[entry.name.partition("/")[2].removesuffix(".json")] = list(
-                        json.loads(self.files.read(entry.name))
-                    )
+                with suppress(FileNotFoundError, ValueError, RecursionError):  # finished meanwhile, or damaged
+                    trials = json.loads(self.files.read(entry.name))
+                    if isinstance(trials, list) and all(isinstance(trial, str) for trial in trials):
+                        found[entry.name.partition("/")[2].removesuffix(".json")] = trials
         return found
 
     def of(self, pack: str, trials: Sequence[str]) -> Keeper:

@@ -71,6 +71,8 @@ def read(files: Files) -> Iterator[dict[str, Any]]:
             continue
         for line in files.read(entry.name).splitlines():
             try:
-                yield json.loads(line)
-            except ValueError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(event, dict):
+                yield event

@@ -79,6 +79,7 @@ def as_deep_json(mark: Path) -> bytes:
 
 PAYLOADS = [pickled, as_torch_saves, as_numpy_saves, as_yaml_tags, as_arrow_once_did, as_deep_json]
 PLACES = ["trials/bad.parquet", "curves/{stem}.parquet", "artefacts/k.safetensors", "sweep.json"]
+PLACES += ["events/run.jsonl", "checkpoints/pack.json", "checkpoints/pack-0.safetensors"]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -93,7 +94,7 @@ def test_no_file_of_a_store_is_executed(store, tmp_path, payload, place):
     looks = [store.states, store.trials, store.curves, store.fields, store.sweep, store.compact, store.check]
     looks += [lambda: store.trials(skip_damaged=True), lambda: store.artefacts.read("k")]
     looks += [lambda: store.connect(duckdb.connect()), lambda: store.prepare(SWEEP, {})]
-    looks += [lambda: load(store.root), lambda: store.check(repair=True)]
+    looks += [store.events, store.checkpoints.packs, lambda: load(store.root), lambda: store.check(repair=True)]
     for look in looks:
         with suppress(StoreError):
             look()
@@ -236,6 +237,15 @@ def test_no_module_runs_what_it_reads():
 )  # fmt: skip
 def test_the_scan_sees_what_it_looks_for(text):
     assert dangers(ast.parse(text))
+
+
+@pytest.mark.parametrize("text", ["5", "null", '"word"', "[5]", '{"a": 1}', "[[]]"])
+def test_json_of_another_shape_is_passed_over(store, text):
+    store.prepare(SWEEP, {})
+    for name in ("events/run.jsonl", "checkpoints/pack.json"):
+        store.files.write(name, text.encode())
+    assert store.events() == ([{"a": 1}] if text.startswith("{") else [])
+    assert store.checkpoints.packs() == {}
 
 
 def test_what_is_kept_in_json_is_plain(store):
