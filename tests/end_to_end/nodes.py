@@ -11,6 +11,8 @@ from typing import Any
 
 from .wards import WARD
 
+TOKEN = secrets.token_hex(32)
+"""One for all clusters of this process, in which Ray reads it once."""
 DEADLINE_S = 20
 """What a spot market gives a node from its notice to its end, here."""
 
@@ -55,7 +57,7 @@ def nodes(setenv: Callable[[str, str], None]) -> Iterator[Nodes]:
     Args:
         setenv: sets a variable of this process's environment.
     """
-    setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    setenv("RAY_AUTH_TOKEN", TOKEN)
     setenv("RAY_AUTH_MODE", "token")
     setenv("PYTHONPATH", str(WARD))
     with tempfile.TemporaryDirectory(prefix="r-", ignore_cleanup_errors=True) as folder:

@@ -17,7 +17,7 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
 from .nodes import Nodes, nodes
-from .wards import PATIENCE_S, SWEEP, Ward, end, expected, family, interrupt, must_hold, named, ward
+from .wards import PATIENCE_S, SWEEP, Ward, end, expected, interrupt, kill, must_hold, named, ward
 
 BEDS = 100
 TURNS = 4
@@ -26,7 +26,7 @@ TURNS = 4
 
 def kill_driver(run: Ward, driver: Popen, chance: random.Random) -> None:
     """With all that it started, as a machine that loses its power."""
-    end(family(driver.pid))
+    kill(driver)
 
 
 def kill_worker(run: Ward, driver: Popen, chance: random.Random) -> None:
@@ -52,7 +52,7 @@ def ctrl_c(run: Ward, driver: Popen, chance: random.Random) -> None:
 
 def spoil_part(run: Ward, driver: Popen, chance: random.Random) -> None:
     """Stop everything, and cut a part short."""
-    end(family(driver.pid))
+    kill(driver)
     if parts := sorted(run.parts()):
         part = run.folder / "results/ward/trials" / chance.choice(parts)
         part.write_bytes(part.read_bytes()[: chance.randrange(1, 200)])

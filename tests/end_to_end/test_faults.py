@@ -9,10 +9,9 @@ from .wards import (
     PATIENCE_S,
     SWEEP,
     command_in,
-    end,
     expected,
-    family,
     interrupt,
+    kill,
     left_behind,
     listening,
     must_hold,
@@ -97,9 +96,7 @@ def test_what_a_killed_driver_leaves_behind_is_removed_by_the_next_and_by_no_oth
         held = set(calm.temporary.glob("tsd-*"))
         assert calm("plan", "ward.yaml").returncode == 0
         assert set(calm.temporary.glob("tsd-*")) == held, "folders of a run at work were removed"
-        driver.kill()
-        end(family(driver.pid))
-        driver.wait()
+        kill(driver)
     assert held <= set(calm.temporary.glob("tsd-*"))
     strange = calm.temporary / "tsd-by-someone-else"
     strange.mkdir()

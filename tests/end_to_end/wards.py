@@ -55,8 +55,7 @@ class Ward:
         try:
             yield driver
         finally:
-            end([*family(driver.pid)])
-            driver.wait()
+            kill(driver)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Until `condition` holds of the run in the background. Raises AssertionError where it does not come true."""
@@ -170,6 +169,14 @@ def end(processes: list[psutil.Process]) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(processes, timeout=20)
+
+
+def kill(driver: subprocess.Popen) -> None:
+    """A run with all that it has started, as a machine that loses its power."""
+    started = family(driver.pid)[1:]
+    driver.kill()
+    driver.wait()
+    end(started)
 
 
 def interrupt(driver: subprocess.Popen) -> None:
