@@ -44,7 +44,7 @@ def explain(plan: Plan, connection: duckdb.DuckDBPyConnection, number: Callable[
 
 def reason(plan: Plan, shape: Shape) -> str:
     """What bounds the size of this shape's packs."""
-    limits, seconds = plan.limits, shape.seconds_a_trial
+    limits, seconds = plan.limits, shape.quickest
     share = max(ceil(plan.todo / (limits.slots * PACKS_A_SLOT)), limits.smallest)
     timed = limits.largest if seconds is None else min(max(int(TARGET_S / seconds), 1), MOST)
     if shape.resumes:
@@ -62,7 +62,7 @@ def reason(plan: Plan, shape: Shape) -> str:
     elif timed == MOST:
         bound = f"at most {MOST}, however short they are"
     else:
-        bound = f"some {TARGET_S:.0f} s of trials that last {seconds:.2g} s each"
+        bound = f"some {TARGET_S:.0f} s of trials that last {seconds:.2g} s each in the quickest pack"
     return f"{bound}; first {shape.probes} of {limits.smallest}, to measure it" if shape.probes else bound
 
 

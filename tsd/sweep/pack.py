@@ -22,6 +22,9 @@ TARGET_S = 60.0
 """Seconds that a pack should last where earlier packs tell how long a trial takes."""
 MOST = 4_096
 """Trials a pack, however short they are."""
+PROBED_FROM, PROBES_A_SLOT = 6, 2
+"""Packs a slot of shapes that nobody has measured from which on probes pay, which cost a start of the workers; and how
+many: a worker's first is slow, for what it traces."""
 PACKS_A_SLOT = 3
 """Packs for each place that runs one, at least, so that the end of a sweep is not one straggler."""
 ROOM = 0.8
@@ -72,6 +75,7 @@ class Shape:
         probes: of its packs, those that run first and are small, because nobody has measured such trials yet.
         fits: trials that memory holds at once, by what earlier packs have taken; None where none has told.
         bytes_a_trial, room_bytes: what they have taken of the memory there was.
+        quickest: seconds a trial of the quickest pack; a worker's first one also traces and loads, and tells too much.
         way: how stored trials of the shape were stepped.
         resumes: the pack, cut earlier and not finished, that these trials are and stay.
     """
@@ -85,6 +89,7 @@ class Shape:
     fits: int | None = None
     bytes_a_trial: float | None = None
     room_bytes: int | None = None
+    quickest: float | None = None
     way: str | None = None
     resumes: str | None = None
 
@@ -135,10 +140,11 @@ def cut(
     _fill(connection, limits)
     columns = "".join(f", k.{quoted(k)}" for k in keys)
     rows = connection.execute(
-        "SELECT s.trials, s.packs, s.seconds, s.size, s.probes, s.fits, s.bytes, s.room, s.way_taken, s.resumes"
+        "SELECT s.trials, s.packs, s.seconds, s.size, s.probes, s.fits, s.bytes, s.room, s.quickest, "
+        "s.way_taken, s.resumes"
         f"{columns} FROM shapes s JOIN kinds k USING (shape) JOIN places p USING (shape) ORDER BY p.place"
     ).fetchall()
-    return [Shape(dict(zip(keys, row[10:], strict=True)), *row[:10]) for row in rows]
+    return [Shape(dict(zip(keys, row[11:], strict=True)), *row[:11]) for row in rows]
 
 
 def _resume(connection: duckdb.DuckDBPyConnection, unfinished: Mapping[str, Sequence[str]]) -> None:
@@ -174,7 +180,8 @@ def _measure(connection: duckdb.DuckDBPyConnection, keys: Sequence[str], measure
     match = " AND ".join(f"m.{quoted(k)} IS NOT DISTINCT FROM k.{quoted(k)}" for k in keys) or "true"
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE known AS SELECT k.shape, any_value(m.way_taken) AS way_taken, "
-        "nullif(sum(m.seconds), 0) / sum(m.trials) AS seconds, max(m.peak_bytes) / max(m.members) AS bytes, "
+        "nullif(sum(m.seconds), 0) / sum(m.trials) AS seconds, min(nullif(m.seconds, 0) / m.trials) AS quickest, "
+        "max(m.peak_bytes) / max(m.members) AS bytes, "
         "min(m.room_bytes) AS room, min(nullif(m.most, 0)) AS most "
         f"FROM kinds k LEFT JOIN measured m ON {'false' if measured is None else match} GROUP BY k.shape"
     )
@@ -186,11 +193,11 @@ def _size(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
         """
         CREATE OR REPLACE TABLE shapes AS
         WITH bounded AS (
-            SELECT g.*, k.seconds, k.way_taken, k.bytes, CAST($share_of_gpu * k.room AS BIGINT) AS room,
+            SELECT g.*, k.seconds, k.quickest, k.way_taken, k.bytes, CAST($share_of_gpu * k.room AS BIGINT) AS room,
                 CAST(least(k.most, if(k.bytes > 0, greatest(floor($room * $share_of_gpu * k.room / k.bytes), 1), NULL))
                     AS BIGINT) AS fits,
                 CASE WHEN k.seconds IS NULL THEN $untimed
-                     ELSE least(greatest(floor($target / k.seconds), 1), $timed) END AS timed,
+                     ELSE least(greatest(floor($target / k.quickest), 1), $timed) END AS timed,
                 greatest(ceil(sum(trials) OVER () / $packs), $smallest) AS share
             FROM groups g JOIN known k USING (shape)
         ), sized AS (
@@ -198,10 +205,14 @@ def _size(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
                 CASE WHEN resumes IS NULL THEN least(timed, share, coalesce(fits, trials)) ELSE trials END AS size,
                 seconds IS NULL AND resumes IS NULL AND size > $smallest AND trials > size AS unknown
             FROM bounded
+        ), worthy AS (
+            SELECT * REPLACE (
+                unknown AND sum(ceil(trials / size)) FILTER (unknown) OVER () > $worth AS unknown
+            ) FROM sized
         ), probed AS (
             SELECT *, CASE WHEN unknown THEN CAST(least(
-                greatest($slots // count(*) FILTER (unknown) OVER (), 1), trials // (2 * $smallest)
-            ) AS BIGINT) ELSE 0 END AS probes FROM sized
+                greatest($probes // count(*) FILTER (unknown) OVER (), 1), trials // (2 * $smallest)
+            ) AS BIGINT) ELSE 0 END AS probes FROM worthy
         ), counted AS (
             SELECT *, trials - probes * $smallest AS others, CAST(ceil(others / size) AS BIGINT) AS rest FROM probed
         )
@@ -218,7 +229,8 @@ def _size(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
             "target": TARGET_S,
             "packs": limits.slots * PACKS_A_SLOT,
             "smallest": limits.smallest,
-            "slots": limits.slots,
+            "probes": limits.slots * PROBES_A_SLOT,
+            "worth": limits.slots * PROBED_FROM,
             "room": ROOM,
             "share_of_gpu": limits.share,
         },

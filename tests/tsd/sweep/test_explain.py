@@ -41,13 +41,13 @@ def asked(file, tmp_path):
         (100, None, 63, "so that each of 100 workers gets 3 packs, though not below 8"),
         (10, None, 15, "so that each of 10 workers gets 3 packs"),
         (1, 0.01, 2, "so that the worker gets 3 packs"),
-        (1, 2.0, 17, "some 60 s of trials that last 2 s each"),
+        (1, 2.0, 17, "some 60 s of trials that last 2 s each in the quickest pack"),
         (1, 0.01, 1, "all there are"),
     ],
 )
 def test_the_reason_is_the_bound_that_binds(asked, slots, seconds, packs, expected):
     planned = asked.plan(pack.Limits(slots), "cached")
-    shape = replace(planned.shapes[0], seconds_a_trial=seconds, packs=packs, probes=0)
+    shape = replace(planned.shapes[0], quickest=seconds, packs=packs, probes=0)
     assert reason(planned, shape) == expected
 
 

@@ -100,15 +100,27 @@ def test_the_longest_packs_come_first():
 
 
 def test_shapes_that_nobody_has_measured_are_probed_by_small_packs_that_run_first():
-    trials = [(10, "relu", 0.0)] * 200 + [(20, "relu", 0.0)] * 100 + [(None, "relu", 0.0)] * 5
+    trials = [(10, "relu", 0.0)] * 1000 + [(20, "relu", 0.0)] * 100 + [(None, "relu", 0.0)] * 5
     shapes, waves = cut(trials, pack.Limits(2), table(told(20, 1.0)))
     probes = {shape.values["width"]: shape.probes for shape in shapes}
-    assert probes == {10: 2, 20: 0, None: 0}, "a slot each for what is unknown; five trials are one pack anyway"
-    assert sizes(waves)[:2] == [8, 8] and sum(sizes(waves)) == 305
+    assert probes == {10: 4, 20: 0, None: 0}, "two a slot for what is unknown; five trials are one pack anyway"
+    assert sizes(waves)[:4] == [8] * 4 and sum(sizes(waves)) == 1105
+
+
+def test_a_sweep_that_is_soon_cut_is_not_probed():
+    """Six packs a slot may be done before the workers have started again."""
+    for count, probes in ((2 * 6 * 64, 0), (2 * 6 * 64 + 1, 4)):
+        shapes, _ = cut([(10, "relu", 0.0)] * count, pack.Limits(2))
+        assert [shape.probes for shape in shapes] == [probes]
+
+
+def test_the_first_pack_of_a_worker_which_is_slow_does_not_cut_the_others():
+    _, waves = cut([(10, "relu", 0.0)] * 600, pack.Limits(1), table(told(10, 60.0, 8), told(10, 8.0, 8)))
+    assert max(sizes(waves)) == 60
 
 
 def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places():
-    trials = [(width, "relu", 0.0) for width in (10, 20) for _ in range(100)]
+    trials = [(width, "relu", 0.0) for width in (10, 20) for _ in range(500)]
     connection = connect(trials)
     before = pack.cut(connection, STATIC, pack.Limits(2))
     probes = sum(shape.probes for shape in before)
@@ -118,9 +130,9 @@ def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places()
     assert [shape.values for shape in after] == [shape.values for shape in before]
     rest = list(pack.waves(connection, offset=probes))
     assert [p.index for wave in rest for p in wave.packs] == list(range(probes, probes + sum(s.packs for s in after)))
-    assert {s.values["width"]: s.packs for s in after} == {10: 92, 20: 8}, "one at a time, and 12 at a time"
+    assert {s.values["width"]: s.packs for s in after} == {10: 484, 20: 41}, "one at a time, and 12 at a time"
     others = [id for wave in rest for id in wave.table["trial_id"].to_pylist()]
-    assert sorted(first + others) == [f"{i:032x}" for i in range(200)]
+    assert sorted(first + others) == [f"{i:032x}" for i in range(1000)]
 
 
 @pytest.mark.parametrize(
