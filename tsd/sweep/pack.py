@@ -22,7 +22,7 @@ TARGET_S = 60.0
 """Seconds that a pack should last where earlier packs tell how long a trial takes."""
 MOST = 4_096
 """Trials a pack, however short they are."""
-PROBED_FROM, PROBES_A_SLOT = 6, 2
+PROBED_FROM, PROBES_A_SLOT = 4, 2
 """Packs a slot of shapes that nobody has measured from which on probes pay, which cost a start of the workers; and how
 many: a worker's first is slow, for what it traces."""
 PACKS_A_SLOT = 3
