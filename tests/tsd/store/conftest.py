@@ -3,22 +3,9 @@
 from pathlib import Path
 
 import pytest
-from pyarrow import fs
+from store_cases import in_bucket
 
 from tsd.store import Store
-from tsd.store.bucket import Bucket
-
-FOLDERS = ("trials", "curves", "artefacts", "events", "damaged/trials", "damaged/curves", "damaged/artefacts")
-
-
-def in_bucket(folder: Path, patch: pytest.MonkeyPatch, *, puts: bool) -> Store:
-    """A store in a bucket, which is a folder behind a pyarrow file system."""
-    for name in FOLDERS:
-        (folder / "bucket" / "probe" / name).mkdir(parents=True)
-    system = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
-    bucket = Bucket(system, "bucket/probe", "s3://bucket/probe", puts)
-    patch.setattr("tsd.store.open_root", lambda root: bucket)
-    return Store("s3://bucket/probe")
 
 
 @pytest.fixture

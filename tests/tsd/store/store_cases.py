@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from pyarrow import fs
 
 from tsd.store import Store, schema
+from tsd.store.bucket import Bucket
 from tsd.store.schema import ColumnInfo
 
 PARAMETERS = {"lr": ColumnInfo("float", "", "Step size."), "width": ColumnInfo("int", "nodes", "Width.")}
@@ -48,3 +51,16 @@ def files_below(store: Store) -> list[str]:
     """Every file of a store on a disk."""
     root = Path(str(store.root))
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+FOLDERS = ("trials", "curves", "artefacts", "events", "damaged/trials", "damaged/curves", "damaged/artefacts")
+
+
+def in_bucket(folder: Path, patch: pytest.MonkeyPatch, *, puts: bool) -> Store:
+    """A store in a bucket, which is a folder behind a pyarrow file system."""
+    for name in FOLDERS:
+        (folder / "bucket" / "probe" / name).mkdir(parents=True)
+    system = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
+    bucket = Bucket(system, "bucket/probe", "s3://bucket/probe", puts)
+    patch.setattr("tsd.store.open_root", lambda root: bucket)
+    return Store("s3://bucket/probe")

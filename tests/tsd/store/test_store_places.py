@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import in_bucket
-from store_cases import SWEEP, curves, rows, told
+from store_cases import SWEEP, curves, in_bucket, rows, told
 
 from tsd.store import Store, StoreError
 from tsd.store.bucket import Bucket, _in_one_put
