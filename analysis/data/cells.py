@@ -16,8 +16,8 @@ import pandas as pd
 from analysis.data.rows import Rows, literal, quoted
 from analysis.errors import AnalysisError
 
-FEW_SETTINGS = 256
-"""Settings of which a repetition marks those that it has in bits."""
+MOST_BITS = 1 << 31
+"""As many may mark which repetition has which setting."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +162,18 @@ def _repetitions(held: Rows, axes: Sequence[str], value: str, pooled: bool) -> s
     mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
     if not pooled or "trial_id" in held.seeds():  # a trial is one setting, and no repetition has them all
         return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"
-    placed, settings = [a for a in axes if a != held.step], _distinct_settings(held)
+    placed, settings = [a for a in axes if a != held.step], _distinct_settings(held, keys)
     groups = f"SELECT {', '.join([*map(quoted, placed), settings])} AS _all FROM {chosen} {_grouped(placed)}"
     joined = f"JOIN groups USING ({_list(placed)})" if placed else "CROSS JOIN groups"
     each = f"SELECT {keys}, {mean}, {settings} AS _own FROM {chosen} GROUP BY {keys}"
     return f"WITH groups AS ({groups}), own AS ({each}) SELECT {keys}, _v FROM own {joined} WHERE _own = _all"
 
 
-def _distinct_settings(held: Rows) -> str:
-    """The expression that counts them; where they are few a bit for each is several times as fast as a set."""
-    most = held.sql("SELECT max(_setting) AS most FROM rows")["most"][0]
-    return f"bit_count(bitstring_agg(_setting, 0, {most}))" if most < FEW_SETTINGS else "count(DISTINCT _setting)"
+def _distinct_settings(held: Rows, keys: str) -> str:
+    """The expression that counts them; a bit for each is several times as fast as a set, where there is room for it."""
+    most, groups = held.sql(f"SELECT max(_setting), approx_count_distinct(hash({keys})) FROM rows").iloc[0]
+    few = (most + 1) * groups <= MOST_BITS
+    return f"bit_count(bitstring_agg(_setting, 0, {int(most)}))" if few else "count(DISTINCT _setting)"
 
 
 def states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:

@@ -145,10 +145,10 @@ def test_a_parameter_may_be_called_as_what_is_computed_of_it():
     assert cells.frame[["n", "mean", "_n", "_mean"]].to_numpy().tolist() == [[5, "a", 2, 2.0], [7, "b", 1, 5.0]]
 
 
-@pytest.mark.parametrize("few", [0, 256], ids=["in sets", "in bits"])
-def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, few):
+@pytest.mark.parametrize("bits", [0, 256], ids=["in sets", "in bits"])
+def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, bits):
     """Seed 0 has settings 1, 2 and the empty one twice; seed 1 lacks the empty one."""
-    monkeypatch.setattr(cells_module, "FEW_SETTINGS", few)
+    monkeypatch.setattr(cells_module, "MOST_BITS", bits)
     frame = pd.DataFrame({"seed_init": [0, 0, 0, 0, 1, 1], "a": [1, 2, None, None, 1, 2], "v": [1.0, 2, 6, 8, 3, 3]})
     frame.attrs["tsd"] = {"fields": {"a": {"role": "parameter"}}}
     found = seed_means(gather(Rows.of(frame), [], "v"))
