@@ -52,10 +52,11 @@ def _run(client: Any, report: Report) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
     parameters = _parameters(report)
-    for run in client.search_runs([experiment], f"attributes.run_name = '{report.name}'"):
-        if run.data.tags.get("tsd.results") == report.place and run.data.params == parameters:
+    for run in client.search_runs([experiment], f"tags.`tsd.key` = '{report.key}'"):
+        if run.data.params == parameters:
             return str(run.info.run_id)
-    new = str(client.create_run(experiment, run_name=report.name, tags={"tsd.results": report.place}).info.run_id)
+    tags = {"tsd.key": report.key, "tsd.results": report.place}
+    new = str(client.create_run(experiment, run_name=report.name, tags=tags).info.run_id)
     told = [Param(name, value) for name, value in parameters.items()]
     for start in range(0, len(told), BATCH):
         client.log_batch(new, params=told[start : start + BATCH])

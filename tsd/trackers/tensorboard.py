@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from tsd.errors import UserError
+from tsd.store import names
 from tsd.trackers._report import Report
 
 PACKAGE = "tensorboardX"
@@ -17,7 +18,8 @@ MOST = 2000
 def track(report: Report, at: str | None) -> str:
     """Write event files below the folder `at` (runs), in a folder of the sweep's name; earlier ones of it are replaced.
 
-    Raises UserError where there are more settings than `MOST`, or the folder cannot be written to.
+    Raises UserError where there are more settings than `MOST`, or the folder cannot be written to or would lie
+    elsewhere.
     """
     from tensorboardX import SummaryWriter
 
@@ -26,7 +28,7 @@ def track(report: Report, at: str | None) -> str:
             f"{report.name} has {report.settings.num_rows:,} settings, and TensorBoard is shown {MOST:,} at most. "
             "Choose some with --where, or send the sweep to another tracker."
         )
-    folder = Path(at or "runs") / report.name
+    folder = Path(names.join(at or "runs", report.name))
     try:
         for old in folder.glob("**/events.out.tfevents.*"):
             old.unlink()

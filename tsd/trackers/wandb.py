@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +28,7 @@ def track(report: Report, at: str | None) -> str:
         with wandb.init(
             project=at or PROJECT,
             name=report.name,
-            id=hashlib.blake2b(report.place.encode(), digest_size=8).hexdigest(),
+            id=report.key,
             config={**report.fixed, "study": report.study, "results": report.place, "tsd": dict(report.about)},
             resume=None if wandb.setup().settings.mode == "offline" else "allow",
         ) as run:

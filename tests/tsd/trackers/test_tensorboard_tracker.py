@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,11 @@ def test_a_folder_that_is_none_is_told(report, tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(UserError, match="Give another folder with --at"):
         track(report, "tensorboard", str(tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("name", ["../up", "/abs", ".."])
+def test_a_name_that_leads_out_of_the_folder_is_refused(report, tmp_path, name):
+    """It is read from results, which may be somebody else's."""
+    with pytest.raises(UserError, match="cannot be the name of a results folder"):
+        track(replace(report, name=name), "tensorboard", str(tmp_path / "runs"))
+    assert not list(tmp_path.rglob("*tfevents*"))
