@@ -31,7 +31,7 @@ def test_nodes_go_hard_and_drained_and_come_back_and_then_the_head_is_lost(clust
         kept = run.parts()
         cluster.lose_head()
         assert driver.wait(PATIENCE_S) == 3, run.output
-        assert "has died: its head does not answer" in run.output
+        assert "has died (its head does not answer): " in run.output
         assert command_in(run.output)[-2:] == ["--address", cluster.address]
         again = run("ward.yaml", "--here", "--set", "resources.cpu=1")
         assert again.returncode == 0, again.stdout + again.stderr

@@ -158,7 +158,7 @@ class Cluster:
             fit.join(LETTING_GO_S)
         if fit.is_alive() or not self._may_revive:
             name = "on this machine" if self.address is None else f"at --address {self.address}"
-            raise ClusterError(f"Ray {name} has died: {lost} does not answer. What was stored is kept.")
+            raise ClusterError(f"Ray {name} has died ({lost} does not answer)")
         self._may_revive = False
         print(f"Ray on this machine has died ({lost} does not answer). It is started again.", file=sys.stderr)
         self._lifeline = cluster.start(self._folder)
