@@ -53,7 +53,7 @@ def test_packs_have_the_length_and_the_work_that_were_asked_for():
 
 def test_a_sweep_is_dealt_out_whole_and_every_table_has_rows(capsys):
     found = scale.dealt(20_000)
-    assert (found["trials"], found["packs"]) == (20_000, 1_000) and found["peak_mb"] > found["before_mb"] > 0
+    assert (found["trials"], found["packs"]) == (20_000, 1_000) and found["peak_mb"] >= found["before_mb"] > 0
     assert scale.main(["--slots", "20", "--trials", "2000", "--json"]) == 0
     tables = json.loads(capsys.readouterr().out)["tables"]
     assert [len(table["rows"]) for table in tables] == [5, 6, 4, 3, 1]

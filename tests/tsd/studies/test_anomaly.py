@@ -121,7 +121,8 @@ def test_every_field_that_the_flow_reads_is_a_field_of_the_artefact():
     changed = {"defect_strength": 0.2, "lr": 0.5, "weight_decay": 0.1, "batch_size": 3, "epochs": 5, "steps": 4}
     changed |= {"student": "symmetric", "student_width": 9, "student_blocks": 3, "score": "max", "dtype": "float64"}
     changed |= {"optimizer": "sgd", "momentum": 0.5, "schedule": "linear", "curve_points": 7, "way": "vmap"}
-    changed |= {"test_good": 5, "test_defective": 4}
+    changed |= {"test_good": 5, "test_defective": 4, "nesterov": True, "precision": "bf16"}
+    changed |= {"milestones": "0.1", "milestone_factor": 0.5}
     assert set(changed) == others
     (a, facts), (b, other) = (train_flow(each, seeds(), MemoryShelf()) for each in (trial(), trial(**changed)))
     assert facts == other and all((a[name] == b[name]).all() for name in a)
