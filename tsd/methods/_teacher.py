@@ -134,7 +134,7 @@ def train_network(
     from tsd.engine import arithmetic
     from tsd.engine.fit import fit
 
-    at_hand, _, _ = images(trial, streams)
+    at_hand, x_held, y_held = images(trial, streams)
     own = Streams(dict.fromkeys(STREAMS, streams.seeds.get("teacher", 0)))
     model = build(at_hand)
 
@@ -155,7 +155,10 @@ def train_network(
         {name: value for name, value in run.fitted.params.items() if name in names[0]},
         {name: value for name, value in run.fitted.buffers.items() if name in names[1]},
     )
-    return _kept(fitted, at_hand, device)
+    arrays, facts = _kept(fitted, at_hand, device)
+    if len(y_held):
+        facts["validation_accuracy"] = accuracy(predict(fitted, x_held).cpu(), y_held)
+    return arrays, facts
 
 
 def _kept(fitted: Fitted, at_hand: data.Images, device: str) -> Kept:

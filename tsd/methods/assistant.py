@@ -103,7 +103,8 @@ def _train_assistant(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
 
     beside = {"logits": teacher.logits["train"]}
     arrays, facts = train_network(trial, streams, build, loss, beside=beside, who=f"assistant {method.assistants}")
-    return arrays, facts | {"taught_by": teacher.facts["accuracy"]}
+    told = {"taught_by": "accuracy", "taught_by_validation": "validation_accuracy"}
+    return arrays, facts | {name: teacher.facts[own] for name, own in told.items() if own in teacher.facts}
 
 
 ASSISTANT = Artefact(

@@ -12,11 +12,14 @@ from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
 from tsd.errors import UserError
 from tsd.methods import assistant
+from tsd.methods._teacher import taught
 from tsd.methods.assistant import ASSISTANT, sizes
 from tsd.store import Store
 from tsd.studies import distill
-from tsd.sweep import columns, grid, plan, spec
+from tsd.studies._classify import predict
+from tsd.sweep import grid, spec
 from tsd.sweep.__main__ import main
+from tsd.sweep.needs import needs
 
 SMALL = {"teacher_width": 12, "student_width": 4, "teacher_epochs": 2}
 
@@ -62,11 +65,26 @@ def test_a_student_is_taught_by_the_last_assistant():
     )
 
 
-def test_a_hop_tells_how_good_its_own_teacher_was():
+@pytest.mark.parametrize("held", [0, 10])
+def test_a_hop_tells_how_good_its_own_teacher_was(held):
+    """On the test samples, and on the validation samples where there are any."""
     shelf = MemoryShelf()
-    facts = [shelf.get(ASSISTANT, trial(assistants=chain), seeds())[1] for chain in ("10", "10>6")]
-    assert facts[1]["taught_by"] == facts[0]["accuracy"]
-    assert facts[0]["taught_by"] == shelf.get(distill.tutor(trial()).artefact, trial(), seeds())[1]["accuracy"]
+    hops = [trial(assistants=chain, validation_per_class=held) for chain in ("10", "10>6")]
+    teacher = shelf.get(distill.tutor(trial()).artefact, hops[0], seeds())[1]
+    first, second = (shelf.get(ASSISTANT, hop, seeds())[1] for hop in hops)
+    assert (first["taught_by"], second["taught_by"]) == (teacher["accuracy"], first["accuracy"])
+    assert ("validation_accuracy" in teacher) == bool(held)
+    for above, hop in ((teacher, first), (first, second)):
+        assert hop.get("taught_by_validation") == above.get("validation_accuracy")
+
+
+def test_the_validation_accuracy_of_a_teacher_is_that_of_its_weights_on_the_samples_held_out():
+    one = trial(method="kd", validation_per_class=10)
+    shelf = MemoryShelf()
+    teacher = taught(distill.tutor(one), one, seeds(), shelf)
+    _, x, y = data.hold_out(data.load("digits"), 10)
+    right = predict(teacher.network, x).argmax(1) == y
+    assert teacher.facts["validation_accuracy"] == pytest.approx(100 * right.double().mean().item())
 
 
 def test_an_assistant_learns_its_own_teachers_answers_where_labels_are_left_out():
@@ -97,12 +115,11 @@ def test_a_plan_lists_every_hop_once_and_in_order(tmp_path):
         'axes: {assistants: ["", "10", "10>8", "10>8>6", "9>8"]}\nseeds: {teacher: 2, init: 3}\n'
     )
     sweep, connection = spec.load(file), duckdb.connect()
-    asked = grid.expand(sweep, connection)
+    grid.expand(sweep, connection)
     store = Store.of(str(tmp_path), "chains")
     connection.execute("CREATE TABLE todo AS SELECT * FROM trials")
-    static = [name for name in columns.static(sweep.fields) if name in asked.columns]
-    needs = plan.needs(sweep, connection, store, static)
-    told = [(need.name, need.level, need.row["assistants"]) for need in needs if need.row["seed_teacher"] == 0]
+    found = needs(sweep, connection, store)
+    told = [(need.name, need.level, need.row["assistants"]) for need in found if need.row["seed_teacher"] == 0]
     assert told == [
         ("teacher", 0, told[0][2]),
         ("assistant", 0, "10"),
@@ -111,7 +128,7 @@ def test_a_plan_lists_every_hop_once_and_in_order(tmp_path):
         ("assistant", 1, "9>8"),
         ("assistant", 2, "10>8>6"),
     ]
-    assert len({need.key for need in needs}) == len(needs) == 2 * len(told)
+    assert len({need.key for need in found}) == len(found) == 2 * len(told)
 
 
 def test_the_first_assistant_of_a_chain_needs_none_before_it():

@@ -1,5 +1,6 @@
 """The slope of the loss in the input: values computed by hand, finite differences, and what it does to training."""
 
+import math
 from functools import partial
 
 import pytest
@@ -43,6 +44,17 @@ def test_linear_networks_have_their_golden_values(through_teacher, expected):
     gap = (W - V) if through_teacher else W
     slopes = X @ (W - V).mT @ gap
     assert found == pytest.approx((half_square(X @ W.mT, X @ V.mT) + 0.1 * slopes.norm(dim=1)).mean().item(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sample", "through_teacher", "loss", "gradient"),
+    [(0, True, 2.5, [1, 4]), (1, True, 4, [2, -4]), (0, False, 2.5, [2, 3]), (1, False, 4, [-2, -6])],
+)
+def test_loss_and_slope_of_each_sample_have_their_golden_values(sample, through_teacher, loss, gradient):
+    both = partial(affine, W), partial(affine, V)
+    found, slope = penalised_terms(*both, X[[sample]], half_square, teacher_input_grad=through_teacher)
+    assert found.item() == pytest.approx(loss, abs=1e-9)
+    assert slope.item() == pytest.approx(math.hypot(*gradient), abs=1e-5)
 
 
 def test_without_a_teachers_part_the_default_is_told_apart():
