@@ -137,9 +137,12 @@ def driver(trials: int) -> Table:
 
 def simulated(trials: int) -> dict[str, Any]:
     """Plan a sweep and hand out its packs to workers that compute nothing: memory in MB at some moments."""
-    from tsd.sweep import pack, schedule
+    from tsd.sweep import schedule
     from tsd.sweep.asked import Asked
-    from tsd.sweep.tally import Tally, Task
+    from tsd.sweep.counters import Task
+    from tsd.sweep.shapes import Limits
+    from tsd.sweep.tally import Tally
+    from tsd.sweep.waves import in_waves
     from tsd.sweep.work import Context
 
     class Idle(schedule.PackTrainable):
@@ -168,15 +171,15 @@ def simulated(trials: int) -> dict[str, Any]:
         file = Path(folder) / "sweep.yaml"
         file.write_text(MANY.format(seeds=max(1, trials // 1_000)))
         with Asked.of(file, folder) as asked, closing(schedule.Cluster(asked.sweep.resources, None)) as cluster:
-            planned = asked.plan(pack.Limits(cluster.slots, smallest=1_000, largest=1_000), "cached")
+            planned = asked.plan(Limits(cluster.slots, smallest=1_000, largest=1_000), "cached")
             now("planned")
-            tally = Tally(Task.of("simulated", planned, cluster.slots, "cpu"))
+            tally = Tally(Task("simulated", planned.todo, planned.packs, cluster.slots, "cpu", planned.shapes))
             context = Context("spectral", str(asked.store.root), "cpu", "", asked.sweep.parts)
             done = threading.Event()
             watcher = threading.Thread(target=_watch, args=(tally, planned.todo, now, done))
             watcher.start()
             started = time.perf_counter()
-            whole = all(cluster.run(wave, context, tally) for wave in pack.waves(asked.connection))
+            whole = all(cluster.run(wave, context, tally) for wave in in_waves(asked.connection))
             seconds = time.perf_counter() - started
             done.set()
             watcher.join()

@@ -29,6 +29,8 @@ import numpy as np
 from benchmarks._clock import significant
 from benchmarks._table import Table, arguments, report
 from tsd.sweep import pack
+from tsd.sweep.shapes import Limits
+from tsd.sweep.waves import in_waves, packs_at_a_time
 
 SLOTS = 1_000
 HOUR = 3_600.0
@@ -122,7 +124,7 @@ def ordered(known: np.ndarray, turned_out: np.ndarray, longest_first: bool) -> n
 
 def _pair(kind: str, mean: float, slots: int, hand_over: float = TUNE_S) -> list[Outcome]:
     known, turned_out = lengths(kind, mean, slots, 0)
-    at_a_time = pack.at_a_time(slots)
+    at_a_time = packs_at_a_time(slots)
     return [simulated(ordered(known, turned_out, first), slots, hand_over, at_a_time) for first in (True, False)]
 
 
@@ -189,8 +191,8 @@ def memory(trials: int) -> Table:
 def dealt(trials: int) -> dict[str, float]:
     """Expand, cut into a thousand packs, deal out in waves, count: seconds of each, and peak memory in MB."""
     from tsd.sweep import grid, spec
-    from tsd.sweep.columns import static
-    from tsd.sweep.tally import Tally, Task
+    from tsd.sweep.counters import Task
+    from tsd.sweep.tally import Tally
     from tsd.sweep.work import Report
 
     before = _peak_mb()
@@ -203,12 +205,11 @@ def dealt(trials: int) -> dict[str, float]:
         clock.append(time.perf_counter())
         connection.execute("CREATE TABLE todo AS SELECT * FROM trials")
         size = max(1, found.total // 1000)
-        limits = pack.Limits(slots=1, smallest=size, largest=size)
-        names = [name for name in static(sweep.fields) if name in found.columns]
-        shapes = tuple(pack.cut(connection, names, limits))
+        limits = Limits(slots=1, smallest=size, largest=size)
+        shapes = tuple(pack.cut(connection, sweep.static, limits))
         clock.append(time.perf_counter())
         tally = Tally(Task(sweep.name, found.total, sum(s.packs for s in shapes), SLOTS, "cpu", shapes))
-        for wave in pack.waves(connection):
+        for wave in in_waves(connection):
             for each in wave.packs:
                 tally.started(each)
                 tally.finished(each, Report("", {"done": wave.rows(each).num_rows}, 60.0, {}))

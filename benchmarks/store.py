@@ -26,7 +26,7 @@ from benchmarks._clock import significant
 from benchmarks._table import Table, arguments, report
 from tsd.store import Store, schema
 from tsd.sweep.asked import Asked
-from tsd.sweep.pack import Limits
+from tsd.sweep.shapes import Limits
 
 OPEN_S, PLAN_S = 1.0, 2.0
 CURVE_POINTS = 20

@@ -29,8 +29,10 @@ import pyarrow as pa
 from benchmarks._clock import significant
 from benchmarks._table import Table, arguments, report
 from tsd.sweep import pack
-from tsd.sweep.pack import Pack, Shape
-from tsd.sweep.tally import Tally, Task, replay
+from tsd.sweep.counters import Task
+from tsd.sweep.shapes import Limits, Shape
+from tsd.sweep.tally import Tally, replay
+from tsd.sweep.waves import Pack, in_waves
 from tsd.sweep.work import Report
 
 START_S, HAND_OVER_S, REAL_TARGET_S = 0.5, 0.05, 3.0
@@ -135,22 +137,22 @@ def simulated(case: Case, seed: int) -> list[dict[str, Any]]:
             "CREATE TABLE todo AS SELECT width, i AS trial_id "
             f"FROM unnest([{listed}]) AS w(width), range({case.trials}) AS r(i)"
         )
-        limits = pack.Limits(case.slots)
+        limits = Limits(case.slots)
         earlier = None if case.slower is None else figures({w: (1, pace / case.slower) for w, pace in PACES.items()})
         shapes = pack.cut(connection, ["width"], limits, earlier)
         probes = sum(shape.probes for shape in shapes)
         task = Task("example", 3 * case.trials, sum(s.packs for s in shapes), case.slots, "cpu", tuple(shapes))
-        tally = Tally(task, note, lambda: workers.now)
+        tally = Tally(task, note=note, clock=lambda: workers.now)
         tally.begin()
         if probes:
-            workers.run([p for wave in pack.waves(connection, range(probes)) for p in wave.packs], tally)
+            workers.run([p for wave in in_waves(connection, range(probes)) for p in wave.packs], tally)
             tally.recut(cut_again(connection, limits, tally))
-        workers.run([p for wave in pack.waves(connection, offset=probes) for p in wave.packs], tally)
+        workers.run([p for wave in in_waves(connection, offset=probes) for p in wave.packs], tally)
         tally.finish()
     return log
 
 
-def cut_again(connection: duckdb.DuckDBPyConnection, limits: pack.Limits, tally: Tally) -> list[Shape]:
+def cut_again(connection: duckdb.DuckDBPyConnection, limits: Limits, tally: Tally) -> list[Shape]:
     """The shapes, once what the probes took has cut the rest."""
     old = tally.task.shapes
     pack.drop(connection, sum(shape.probes for shape in old))

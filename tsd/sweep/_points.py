@@ -16,8 +16,9 @@ import duckdb
 from tsd.engine.rng import STREAMS
 from tsd.fields import Scalar
 from tsd.sweep._kinds import Axis, Kind, default, kinds, seeds
-from tsd.sweep.conditions import embedded, quoted
+from tsd.sweep.conditions import embedded
 from tsd.sweep.spec import SQL_TYPES, Sweep
+from tsd.sweep.sql import quoted
 
 
 class Points:

@@ -58,7 +58,7 @@ def work_apart(worker: Worker, rows: pa.Table, deadline: float) -> Report:
     try:
         stored = worker.store.states().table.column("trial_id")
     except StoreError as error:
-        return Report("", {}, 0.0, {}, str(error))
+        return Report.refusal(error)
     return _halved(worker, rows.filter(pc.invert(pc.is_in(rows.column("trial_id"), stored))), deadline)
 
 

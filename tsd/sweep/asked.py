@@ -11,9 +11,10 @@ from pathlib import Path
 import duckdb
 
 from tsd.store import Store
-from tsd.sweep import columns, grid, pack, plan, spec
-from tsd.sweep.conditions import quoted
+from tsd.sweep import grid, plan, spec
+from tsd.sweep.shapes import Limits, gpu_share
 from tsd.sweep.spec import Sweep
+from tsd.sweep.sql import quoted
 
 DEFAULT_RESULTS = "results"
 
@@ -78,10 +79,9 @@ class Asked:
 
     def gpu_share(self) -> float:
         """The part of a GPU that a pack of what is to be run can fill, once `compare` has told what that is."""
-        static = [name for name in columns.static(self.sweep.fields) if name in self.grid.columns]
-        return pack.gpu_share(self.connection, static)
+        return gpu_share(self.connection, self.sweep.static)
 
-    def plan(self, limits: pack.Limits, mode: str) -> plan.Plan:
+    def plan(self, limits: Limits, mode: str) -> plan.Plan:
         """What a run would do; orphans are counted as `compare` does."""
         planned = plan.make(self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode)
         return planned if self.whole else replace(planned, orphans=0)

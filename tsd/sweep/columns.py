@@ -1,10 +1,12 @@
-"""The parameter columns of a study: its own fields, then those of the members that its trials name."""
+"""The parameter columns of a study: its own fields, then those of the members that its trials name; and back again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
-from tsd.fields import Field, Role
+from tsd.fields import Field
 from tsd.studies._base import Study
 
 
@@ -23,6 +25,6 @@ def parameters(trial: type[Study], parts: Mapping[str, Sequence[str]]) -> dict[s
     return found
 
 
-def static(fields: Mapping[str, Field]) -> list[str]:
-    """Names of the fields that must agree in a pack."""
-    return [field.name for field in fields.values() if field.role is Role.STATIC]
+def trial(study: ModuleType, row: Mapping[str, Any]) -> Any:
+    """The trial that a row describes. NULL is a field that it does not have."""
+    return study.Trial.of({name: value for name, value in row.items() if value is not None})

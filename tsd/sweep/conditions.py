@@ -16,6 +16,7 @@ import duckdb
 
 from tsd.errors import UserError
 from tsd.sweep.problems import listed, nearest, shorten
+from tsd.sweep.sql import quoted
 
 MOST_CHARACTERS = 10_000
 
@@ -185,8 +186,3 @@ def _misfit(tree: dict[str, Any], columns: Mapping[str, str]) -> str:
 def _word(kind: str) -> str:
     words = {"VARCHAR": "text", "BOOLEAN": "true or false", "BIGINT": "a whole number", "DOUBLE": "a number"}
     return words.get(kind, kind.strip('"'))
-
-
-def quoted(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

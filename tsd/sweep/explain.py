@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import ceil
 
 import duckdb
 
 from tsd.studies._base import GradientStudy
-from tsd.sweep.pack import MOST, PACKS_A_SLOT, TARGET_S, Shape
-from tsd.sweep.plan import Plan, duration, packs, trials
+from tsd.sweep.pack import MOST, PACKS_A_SLOT, TARGET_S
+from tsd.sweep.plan import Plan
+from tsd.sweep.shapes import Shape
+from tsd.sweep.words import counted, duration, number
 
 LISTED = 20
 """Shapes that are explained one by one."""
@@ -24,7 +25,7 @@ RULE = (
 )
 
 
-def explain(plan: Plan, connection: duckdb.DuckDBPyConnection, number: Callable[[int], str]) -> str:
+def explain(plan: Plan, connection: duckdb.DuckDBPyConnection) -> str:
     """A line of rules and a line a shape, in the order in which the packs run.
 
     Args:
@@ -36,7 +37,7 @@ def explain(plan: Plan, connection: duckdb.DuckDBPyConnection, number: Callable[
     lines = _ways(plan, connection) if gradient else [f"{plan.sweep.study} steps its packs itself: it has no ways"]
     for shape in plan.shapes[:LISTED]:
         named = ", ".join(f"{name} {value}" for name, value in shape.values.items()) or "the only shape"
-        lines.append(f"{named}: {_cut(shape, number)}, {reason(plan, shape)}{_taken(shape)}")
+        lines.append(f"{named}: {_cut(shape)}, {reason(plan, shape)}{_taken(shape)}")
     if len(plan.shapes) > LISTED:
         lines.append(f"and {number(len(plan.shapes) - LISTED)} more shapes, cut by the same rules")
     return "\n".join(lines)
@@ -66,9 +67,9 @@ def reason(plan: Plan, shape: Shape) -> str:
     return f"{bound}; first {shape.probes} of {limits.smallest}, to measure it" if shape.probes else bound
 
 
-def _cut(shape: Shape, number: Callable[[int], str]) -> str:
+def _cut(shape: Shape) -> str:
     length = f" ({duration(shape.size * shape.seconds_a_trial)})" if shape.seconds_a_trial is not None else ""
-    return f"{packs(shape.packs, number)} of {trials(shape.size, number)}{length}"
+    return f"{counted(shape.packs, 'pack')} of {counted(shape.size, 'trial')}{length}"
 
 
 def _memory(shape: Shape) -> str:
@@ -84,7 +85,7 @@ def _taken(shape: Shape) -> str:
 def _ways(plan: Plan, connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The ways that are asked for, the rule where none is, and those that stored rows have taken."""
     asked = {"auto"}
-    if "way" in plan.grid.columns:
+    if "way" in plan.sweep.fields:
         asked = {row[0] or "auto" for row in connection.execute("SELECT DISTINCT way FROM todo").fetchall()}
     lines = [RULE if way == "auto" else f"way {way}, as asked for: {WAYS[way]}" for way in sorted(asked)]
     taken = sorted({shape.way for shape in plan.shapes if shape.way})

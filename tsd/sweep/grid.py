@@ -21,10 +21,11 @@ import duckdb
 from tsd.errors import UserError
 from tsd.sweep import _checks, _kinds, conditions
 from tsd.sweep._points import Points
-from tsd.sweep.conditions import embedded, quoted
+from tsd.sweep.conditions import embedded
 from tsd.sweep.problems import Place, Problem, SweepFileError, shorten
 from tsd.sweep.scratch import scratch
 from tsd.sweep.spec import Sweep
+from tsd.sweep.sql import quoted
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need
+from tsd.sweep.needs import Need
 from tsd.sweep.spec import Resources
 from tsd.sweep.tally import Tally
+from tsd.sweep.waves import Wave
 from tsd.sweep.work import Context, Worker
 
 

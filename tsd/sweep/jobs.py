@@ -10,9 +10,9 @@ from typing import Any
 from tsd.sweep import log
 from tsd.sweep.apart import work_apart
 from tsd.sweep.cluster import FIFOScheduler, TrialProgressCallback, tune
-from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need
+from tsd.sweep.needs import Need
 from tsd.sweep.tally import Tally
+from tsd.sweep.waves import Wave
 from tsd.sweep.work import Context, Report, Worker
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from tsd.sweep.pack import Shape
+from tsd.sweep.shapes import Shape
 
 EXACT = 500
 """Packs at the end of a run that are placed one by one; what comes before them fills all workers alike."""

@@ -1,4 +1,4 @@
-"""Looking at a sweep's results without touching them: how far it is, what failed and why, the rows themselves."""
+"""Looking at a sweep's results without touching them: what failed and why, the rows themselves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import duckdb
 
 from tsd.store import Store
 from tsd.sweep import conditions, spec
-from tsd.sweep.conditions import quoted
-from tsd.sweep.pack import varying
+from tsd.sweep.sql import quoted, varying
 
 IDENTITY = ("trial_id", "study", "study_version", "kind", "origin")
 RECORD = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from tsd.sweep.conditions import quoted
+from tsd.sweep.sql import quoted
 
 if TYPE_CHECKING:
     from tsd.store import Store
@@ -32,10 +32,9 @@ def measured(store: Store, static: Sequence[str]) -> pa.Table:
     """One row a stored pack and combination of static values in it.
 
     Returns:
-        The static columns, `trials`, the `seconds` that they took together and the `way_taken`; and,
-        NULL where no run tells of it,
-        `members` (trials of the pack), `peak_bytes`, `room_bytes` (what there was), `most` (trials at once after memory
-        had run out; 0 where it never did).
+        The static columns, `trials`, the `seconds` that they took together and the `way_taken`; and, NULL where no run
+        tells of it, `members` (trials of the pack), `peak_bytes`, `room_bytes` (what there was), `most` (trials at once
+        after memory had run out; 0 where it never did).
     """
     rows = store.trials([*static, "wall_s", "way_taken", "pack_id"], skip_damaged=True)
     told = pa.Table.from_pylist(_told(store), schema=TOLD)

@@ -8,15 +8,13 @@ and what they took cuts the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from math import floor, log2
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
 
-from tsd.sweep.conditions import quoted
+from tsd.sweep.shapes import Limits, Shape
+from tsd.sweep.sql import quoted, varying
 
 TARGET_S = 60.0
 """Seconds that a pack should last where earlier packs tell how long a trial takes."""
@@ -29,12 +27,6 @@ PACKS_A_SLOT = 3
 """Packs for each place that runs one, at least, so that the end of a sweep is not one straggler."""
 ROOM = 0.8
 """Of the memory that a pack may take, as earlier packs of its shape have measured it."""
-PACKS_AT_A_TIME, TRIALS_AT_A_TIME = 2_000, 1_000_000
-"""What a driver hands out in one go; it keeps their rows."""
-PACKS_A_SLOT_AT_A_TIME, MOST_AT_A_TIME = 20, 20_000
-"""The same on many slots, which wait for a wave's last pack; what Ray Tune keeps of a pack, some 34 kB, bounds it."""
-FULL_GPU, SMALLEST_SHARE = 256, 1 / 8
-"""Trials from which on a pack keeps a GPU busy, and the least part of one that a pack gets."""
 FIGURES = pa.schema(
     [
         ("trials", pa.int64()),
@@ -47,63 +39,6 @@ FIGURES = pa.schema(
     ]
 )
 """What is known of an earlier pack, beside its static columns: see `tsd.sweep.measured`."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What bounds a pack: `slots` packs run at a time, each on `share` of a GPU; a pack is cut below `smallest` trials
-    only where they last or hold too much, and holds at most `largest` before it is known how long they last."""
-
-    slots: int
-    smallest: int = 8
-    largest: int = 64
-    share: float = 1.0
-
-    @classmethod
-    def of(cls, slots: int, device: str, share: float = 1.0) -> Limits:
-        """A GPU wants hundreds of trials at once, a core sixteen at a time."""
-        return cls(slots, 256, 4096, share) if device == "cuda" else cls(slots)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Trials that may share a pack, and how they are cut.
-
-    Args:
-        values: the static values by which they differ from the others.
-        size: trials of its largest pack.
-        probes: of its packs, those that run first and are small, because nobody has measured such trials yet.
-        fits: trials that memory holds at once, by what earlier packs have taken; None where none has told.
-        bytes_a_trial, room_bytes: what they have taken of the memory there was.
-        quickest: seconds a trial of the quickest pack; a worker's first one also traces and loads, and tells too much.
-        way: how stored trials of the shape were stepped.
-        resumes: the pack, cut earlier and not finished, that these trials are and stay.
-    """
-
-    values: dict[str, object]
-    trials: int
-    packs: int
-    seconds_a_trial: float | None
-    size: int = 0
-    probes: int = 0
-    fits: int | None = None
-    bytes_a_trial: float | None = None
-    room_bytes: int | None = None
-    quickest: float | None = None
-    way: str | None = None
-    resumes: str | None = None
-
-
-def varying(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> list[str]:
-    """Those of `columns` that take more than one value in `table`, NULL counting as a value."""
-    if not columns:
-        return []
-    tests = ", ".join(
-        f"(min({quoted(c)}) IS DISTINCT FROM max({quoted(c)})) OR count({quoted(c)}) NOT IN (0, count(*))"
-        for c in columns
-    )
-    [row] = connection.execute(f"SELECT {tests} FROM {table}").fetchall()
-    return [column for column, differs in zip(columns, row, strict=True) if differs]
 
 
 def cut(
@@ -254,99 +189,6 @@ def _fill(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
     )
 
 
-def gpu_share(connection: duckdb.DuckDBPyConnection, static: Sequence[str]) -> float:
-    """The part of a GPU that the largest possible pack of the table `todo` fills: a half, a quarter or an eighth where
-    all shapes have few trials, so that several packs share one."""
-    listed = ", ".join(quoted(name) for name in static) or "NULL"
-    [(most,)] = connection.execute(
-        f"SELECT coalesce(max(trials), 1) FROM (SELECT count(*) AS trials FROM todo GROUP BY {listed})"
-    ).fetchall()
-    return max(SMALLEST_SHARE, min(1.0, 2.0 ** -floor(log2(FULL_GPU / most))))
-
-
 def drop(connection: duckdb.DuckDBPyConnection, packs: int) -> None:
     """Take the trials of the first `packs` packs out of the table `todo`: they had their turn."""
     connection.execute("DELETE FROM todo WHERE rowid IN (SELECT todo_row FROM packed WHERE pack < ?)", [packs])
-
-
-@dataclass(frozen=True)
-class Pack:
-    """One pack on its way to a worker: its number, its shape's place, and where its trials stand in the wave."""
-
-    index: int
-    shape: int
-    start: int
-    trials: int
-
-
-@dataclass(frozen=True)
-class Wave:
-    """As many packs as a driver holds at once: the rows of all of them in one table, which every worker shares.
-
-    Args:
-        table: those columns in which trials of the sweep differ.
-        packs: where each of them lies in it.
-        first: a whole row; every other has its values in the columns that are not in `table`.
-    """
-
-    table: pa.Table
-    packs: list[Pack]
-    first: pa.Table
-
-    def rows(self, pack: Pack) -> pa.Table:
-        """The trials of one of its packs."""
-        part, differing = self.table.slice(pack.start, pack.trials), set(self.table.column_names)
-        return pa.table(
-            {
-                name: part[name] if name in differing else pa.repeat(self.first[name][0], pack.trials)
-                for name in self.first.column_names
-            }
-        )
-
-
-def at_a_time(slots: int) -> int:
-    """Packs of a wave on so many slots."""
-    return min(max(PACKS_AT_A_TIME, PACKS_A_SLOT_AT_A_TIME * slots), MOST_AT_A_TIME)
-
-
-def waves(
-    connection: duckdb.DuckDBPyConnection,
-    packs: range | None = None,
-    *,
-    offset: int = 0,
-    at_a_time: int = PACKS_AT_A_TIME,
-) -> Iterator[Wave]:
-    """The packs of the table `packed`, in waves of `at_a_time`, or fewer where they are large.
-
-    Args:
-        packs: those of these numbers; all for None.
-        offset: added to their numbers, so that packs of two cuts have different ones.
-    """
-    asked = packs or range(2**62)
-    first = connection.sql("SELECT * FROM todo LIMIT 1").to_arrow_table()
-    columns = ", ".join(f"t.{quoted(name)}" for name in varying(connection, "todo", first.column_names))
-    found = connection.execute(
-        "SELECT pack, any_value(shape), count(*) FROM packed WHERE pack BETWEEN ? AND ? GROUP BY pack ORDER BY pack",
-        [asked[0], asked[-1]],
-    ).fetchall()
-    for wave in _in_waves(found, at_a_time):
-        table = connection.sql(
-            f"SELECT {columns or 't.trial_id'} FROM packed JOIN todo t ON t.rowid = todo_row "
-            "WHERE pack BETWEEN ? AND ? ORDER BY pack, todo_row",
-            params=[wave[0][0], wave[-1][0]],
-        ).to_arrow_table()
-        starts = accumulate((trials for _, _, trials in wave), initial=0)
-        placed = zip(wave, starts, strict=False)
-        yield Wave(table, [Pack(n + offset, shape, start, trials) for (n, shape, trials), start in placed], first)
-
-
-def _in_waves(packs: Sequence[tuple[int, int, int]], most: int) -> Iterator[Sequence[tuple[int, int, int]]]:
-    """Number, shape and trials of packs, in runs of at most `most` packs and, beyond one, `TRIALS_AT_A_TIME` trials."""
-    begun, trials = 0, 0
-    for place, (_, _, members) in enumerate(packs):
-        if place > begun and (place - begun == most or trials + members > TRIALS_AT_A_TIME):
-            yield packs[begun:place]
-            begun, trials = place, 0
-        trials += members
-    if packs:
-        yield packs[begun:]

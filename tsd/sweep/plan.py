@@ -7,7 +7,6 @@ Resume, extend and retry are this one set difference; only the meaning of "store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,12 +14,13 @@ import duckdb
 import pyarrow as pa
 
 from tsd.store import Store
-from tsd.studies._base import Artefact, artefacts
-from tsd.sweep import columns, pack, shelf
-from tsd.sweep.conditions import quoted
+from tsd.sweep import pack
 from tsd.sweep.grid import Grid
 from tsd.sweep.measured import measured
+from tsd.sweep.needs import Need, needs
+from tsd.sweep.shapes import Limits, Shape
 from tsd.sweep.spec import Sweep
+from tsd.sweep.sql import count
 from tsd.sweep.unfinished import unfinished
 
 MODES = {
@@ -28,18 +28,6 @@ MODES = {
     "retry": "stored IS NULL OR stored = 'failed'",
     "force": "true",
 }
-
-
-@dataclass(frozen=True)
-class Need:
-    """An artefact that new trials ask for: the first trial that does, as a row, and whether it is stored. Those of one
-    name are trained level by level: one of level 1 is made from one of level 0."""
-
-    name: str
-    key: str
-    row: dict[str, Any]
-    stored: bool
-    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,8 +64,8 @@ class Plan(Standing):
     results: str
     mode: str
     needs: tuple[Need, ...]
-    shapes: tuple[pack.Shape, ...]
-    limits: pack.Limits
+    shapes: tuple[Shape, ...]
+    limits: Limits
     bytes_a_trial: float | None
     seconds_a_trial: float | None
 
@@ -143,22 +131,21 @@ def make(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
     *,
-    limits: pack.Limits,
+    limits: Limits,
     mode: str = "cached",
 ) -> Plan:
     """Compare, and cut what is to be run: leaves the tables `todo` and `packed` in `connection`."""
     standing = compare(connection, store, mode)
     stored = standing.done + standing.diverged + standing.failed + standing.orphans > 0 and standing.todo > 0
-    static = _static(sweep, grid)
-    told = measured(store, static) if stored else None
-    shapes = pack.cut(connection, static, limits, told, unfinished=unfinished(store, connection))
+    told = measured(store, sweep.static) if stored else None
+    shapes = pack.cut(connection, sweep.static, limits, told, unfinished=unfinished(store, connection))
     return Plan(
         **vars(standing),
         sweep=sweep,
         grid=grid,
         results=str(store),
         mode=mode,
-        needs=tuple(needs(sweep, connection, store, static)),
+        needs=tuple(needs(sweep, connection, store)),
         shapes=tuple(shapes),
         limits=limits,
         bytes_a_trial=store.bytes_a_trial() if stored else None,
@@ -169,7 +156,7 @@ def make(
 def recut(planned: Plan, connection: duckdb.DuckDBPyConnection, store: Store) -> Plan:
     """The plan once its probes have run: the other trials are cut anew, by what the probes took."""
     pack.drop(connection, planned.probes)
-    static = _static(planned.sweep, planned.grid)
+    static = planned.sweep.static
     shapes = pack.cut(connection, static, planned.limits, measured(store, static), again=True)
     told = zip(planned.shapes, shapes, strict=True)
     return replace(
@@ -182,179 +169,3 @@ def _mean(told: pa.Table) -> float | None:
     """Seconds a trial over all shapes; one that nobody has measured is taken to last as long."""
     trials = sum(told["trials"].to_pylist())
     return sum(told["seconds"].to_pylist()) / trials if trials else None
-
-
-def _static(sweep: Sweep, grid: Grid) -> list[str]:
-    return [name for name in columns.static(sweep.fields) if name in grid.columns]
-
-
-def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Rows of `table`."""
-    [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
-    return int(rows)
-
-
-def needs(sweep: Sweep, connection: duckdb.DuckDBPyConnection, store: Store, static: Sequence[str]) -> list[Need]:
-    """The artefacts that the table `todo` asks for, each once, in the order in which they can be trained.
-
-    Args:
-        static: the static columns of the trial table; of them alone it depends which artefacts a trial asks for.
-    """
-    asking = _asking(sweep.module, connection, static)
-    stored = store.artefacts.keys() if asking else set()
-    varying = pack.varying(connection, "todo", static)
-    found: dict[str, Need] = {}
-    for artefact, shapes in asking.values():
-        for row in _distinct(connection, artefact, shapes, varying):
-            for level, values in enumerate(_line(artefact, row)):
-                key = shelf.key(shelf.recipe(sweep.study, sweep.version, artefact, values))
-                found.setdefault(key, Need(artefact.name, key, values, key in stored, level))
-    order = list(asking)
-    return sorted(found.values(), key=lambda need: (order.index(need.name), need.level))
-
-
-def _asking(
-    study: Any, connection: duckdb.DuckDBPyConnection, static: Sequence[str]
-) -> dict[str, tuple[Artefact, list[int]]]:
-    """Artefacts by name, in the order in which they can be trained, each with the numbers of the shapes whose trials
-    ask for it. Leaves the shapes as the table `asked_shapes`."""
-    if not hasattr(study, "artefacts") and not hasattr(study, "ARTEFACTS"):
-        return {}
-    listed = ", ".join(quoted(name) for name in static) or "NULL"
-    shapes = connection.sql(f"SELECT DISTINCT {listed} FROM todo ORDER BY ALL").to_arrow_table()
-    numbered = shapes.append_column("shape", pa.array(range(shapes.num_rows), pa.int64()))
-    connection.register("asked_shapes", numbered)
-    found: dict[str, tuple[Artefact, list[int]]] = {}
-    for number, row in enumerate(shapes.to_pylist()):
-        trial = study.Trial.of({name: value for name, value in row.items() if value is not None})
-        for artefact in artefacts(study, trial):
-            found.setdefault(artefact.name, (artefact, []))[1].append(number)
-    return found
-
-
-def _distinct(
-    connection: duckdb.DuckDBPyConnection, artefact: Artefact, shapes: list[int], varying: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Of the trials of `shapes`, a whole one for every combination of what the artefact depends on."""
-    names = [*artefact.fields, *(f"seed_{stream}" for stream in artefact.streams)]
-    here = {row[0] for row in connection.execute("SELECT column_name FROM (DESCRIBE todo)").fetchall()}
-    listed = ", ".join(f"t.{quoted(name)}" for name in names if name in here)
-    match = " AND ".join(f"t.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in varying) or "true"
-    rows = connection.sql(
-        f"SELECT DISTINCT ON ({listed}) t.* FROM todo t JOIN asked_shapes s ON {match} "
-        f"WHERE list_contains($shapes, s.shape) ORDER BY {listed}",
-        params={"shapes": shapes},
-    )
-    return [dict.fromkeys(names) | row for row in rows.to_arrow_table().to_pylist()]
-
-
-def _line(artefact: Artefact, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of the artefacts of this kind from the first one to that of `row`, each made from the one before."""
-    line = [row]
-    while before := artefact.before(line[0]):
-        line.insert(0, {**row, **before})
-    return line
-
-
-def render(plan: Plan, number: Callable[[int], str]) -> str:
-    """The plan as the few lines that a person reads before a run."""
-    lines = [_asked(plan, number), _against(plan, number)]
-    lines += [f"warning: {warning}" for warning in plan.grid.warnings]
-    lines += [f"damaged part {name}: its trials are planned again" for name in plan.damaged]
-    if plan.todo:
-        lines += [_packed(plan, number), *_trained(plan), _estimate(plan, number)]
-    else:
-        lines.append("nothing to run")
-    return "\n".join(lines)
-
-
-def _asked(plan: Plan, number: Callable[[int], str]) -> str:
-    product = " × ".join(f"{number(n)} {label}" for label, n in plan.grid.axes)
-    removed = "".join(f"  − {number(n)} excluded ({rule})" for rule, n in plan.grid.excluded if n)
-    merged = f"  − {number(plan.grid.merged)} equal" if plan.grid.merged else ""
-    added = f"  + {number(plan.grid.added)} by when" if plan.grid.added else ""
-    steps = f"{product or 'one point'}{merged}{added}{removed}"
-    return f"{plan.sweep.name}   {steps}  = {number(plan.grid.total)} trials of {plan.sweep.study}"
-
-
-def _against(plan: Plan, number: Callable[[int], str]) -> str:
-    parts = [f"{number(plan.done)} done", f"{number(plan.new)} new"]
-    parts += [f"{number(plan.diverged)} diverged"] if plan.diverged else []
-    parts += [f"{number(plan.failed)} failed before"] if plan.failed else []
-    parts += [f"{number(plan.orphans)} on disk but no longer in this file"] if plan.orphans else []
-    return f"vs {plan.results}: " + " · ".join(parts)
-
-
-def _packed(plan: Plan, number: Callable[[int], str]) -> str:
-    largest = max(shape.size for shape in plan.shapes)
-    text = f"packs into {number(plan.packs)} of at most {trials(largest, number)}{_longest(plan)}"
-    kinds = len({tuple(shape.values.values()) for shape in plan.shapes})
-    if kinds > 1:
-        text += f"; {number(kinds)} shapes, because {' × '.join(plan.shapes[0].values)} must agree in a pack"
-    if plan.probes:
-        unknown = sum(shape.probes > 0 for shape in plan.shapes)
-        whose = "their shape" if unknown == 1 else f"{number(unknown)} shapes"
-        text += (
-            f"\nfirst {packs(plan.probes, number)} of {plan.limits.smallest}: what they take cuts the rest of {whose}"
-        )
-    return text
-
-
-def _longest(plan: Plan) -> str:
-    """How long the longest pack lasts and how much memory the largest takes, as far as earlier packs tell."""
-    lengths = [shape.size * shape.seconds_a_trial for shape in plan.shapes if shape.seconds_a_trial is not None]
-    held = [(s.size * s.bytes_a_trial, s.room_bytes) for s in plan.shapes if s.bytes_a_trial and s.room_bytes]
-    parts = [f"≈ {duration(max(lengths))}"] if lengths else []
-    parts += [f"≈ {_gigabytes(max(held)[0])} of {_gigabytes(max(held)[1])} GB of memory"] if held else []
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.2g}"
-
-
-def _trained(plan: Plan) -> list[str]:
-    names = dict.fromkeys(need.name for need in plan.needs)
-    grouped = {name: [n for n in plan.needs if n.name == name] for name in names}
-    return [
-        f"{name}: {len(found)} needed, {sum(n.stored for n in found)} stored, "
-        f"{sum(not n.stored for n in found)} trained first, each once"
-        for name, found in grouped.items()
-    ]
-
-
-def _estimate(plan: Plan, number: Callable[[int], str]) -> str:
-    if plan.seconds is None:
-        return "estimate: none yet, no trial of this sweep has been measured"
-    slots = plan.limits.slots
-    places = "1 worker" if slots == 1 else f"{slots} workers"
-    size = f", writes ≈ {plan.bytes_a_trial * plan.todo / 1e6:.2g} MB" if plan.bytes_a_trial else ""
-    work, wall = duration(plan.seconds), duration(plan.seconds / slots)
-    return f"estimate {work} of work, ≈ {wall} on {places}{size} (from stored rows)"
-
-
-def submit(plan: Plan, command: str) -> str:
-    """The line that runs `command` on a cluster whose dashboard is at hand; its fixed id refuses a second driver."""
-    return (
-        "on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . "
-        f"--submission-id tsd-{plan.sweep.name} -- {command} --address auto --results s3://BUCKET/results"
-    )
-
-
-def trials(count: int, number: Callable[[int], str]) -> str:
-    """1 trial, 2 trials."""
-    return f"{number(count)} {'trial' if count == 1 else 'trials'}"
-
-
-def packs(count: int, number: Callable[[int], str]) -> str:
-    """1 pack, 2 packs."""
-    return f"{number(count)} {'pack' if count == 1 else 'packs'}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 12 s, 4.5 min, 3.2 h."""
-    if 0 < seconds < 1:
-        return "< 1 s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

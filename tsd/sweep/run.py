@@ -17,15 +17,19 @@ from rich.console import Console
 
 from tsd.errors import ClusterError, UserError
 from tsd.store import EventLog, StoreError, provenance
-from tsd.sweep import columns, pack, plan, runs
+from tsd.sweep import columns, outline, plan, runs
 from tsd.sweep.asked import Asked
-from tsd.sweep.conditions import quoted
+from tsd.sweep.counters import Task
 from tsd.sweep.interrupts import orderly
-from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need, Plan
-from tsd.sweep.tally import Tally, Task
+from tsd.sweep.needs import Need
+from tsd.sweep.plan import Plan
+from tsd.sweep.shapes import Limits
+from tsd.sweep.sql import count, distinct
+from tsd.sweep.tally import Tally
 from tsd.sweep.unfinished import forget
-from tsd.sweep.watch import Watch, headline, number
+from tsd.sweep.watch import Watch, headline
+from tsd.sweep.waves import Wave, in_waves, packs_at_a_time
+from tsd.sweep.words import duration, number
 from tsd.sweep.work import Context
 
 INTERRUPTED = 130
@@ -88,8 +92,8 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
     """Everything between a runner that stands ready and the last pack."""
     facts = provenance.collect()
     asked.store.prepare(asked.sweep.as_dict(), facts)
-    planned = asked.plan(pack.Limits.of(runner.slots, runner.device, runner.share), mode)
-    console.print(plan.render(planned, number), **PLAIN)
+    planned = asked.plan(Limits.of(runner.slots, runner.device, runner.share), mode)
+    console.print(outline.render(planned), **PLAIN)
     sha, run_id = str(facts.get("git_sha") or ""), uuid.uuid4().hex[:12]
     context = Context(asked.sweep.study, str(asked.store.root), runner.device, sha, asked.sweep.parts)
     with closing(EventLog(asked.store, run_id)) as events:
@@ -98,7 +102,8 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
             with suppress(StoreError):  # no result waits for the log; a store that refuses is told by the workers
                 events.add(kind, {"run": run_id} | facts)
 
-        tally = Tally(Task.of(asked.sweep.name, planned, runner.slots, runner.device), note)
+        task = Task(asked.sweep.name, planned.todo, planned.packs, runner.slots, runner.device, planned.shapes)
+        tally = Tally(task, note=note)
         stored = {name: getattr(planned, name) for name in ("done", "diverged", "failed", "orphans")}
         tally.begin(mode=mode, trials=asked.grid.total, stored=stored, pid=os.getpid(), **facts)
 
@@ -119,12 +124,12 @@ def _run(asked: Asked, planned: Plan, events: EventLog, tally: Tally, work: Call
     """Work all packs. Where some probe what nobody has measured, what they took cuts the others."""
     probes = planned.probes
     if probes:
-        if not all(work(wave) for wave in pack.waves(asked.connection, range(probes))):
+        if not all(work(wave) for wave in in_waves(asked.connection, range(probes))):
             return
         events.close()
         tally.recut(plan.recut(planned, asked.connection, asked.store).shapes)
-    at_a_time = pack.at_a_time(planned.limits.slots)
-    all(work(wave) for wave in pack.waves(asked.connection, offset=probes, at_a_time=at_a_time))
+    most = packs_at_a_time(planned.limits.slots)
+    all(work(wave) for wave in in_waves(asked.connection, offset=probes, at_a_time=most))
 
 
 @contextmanager
@@ -147,7 +152,7 @@ def _beside(asked: Asked, console: Console) -> None:
                 f"`kill -INT {other.pid}` lets it finish its packs and stop; with --where two runs share a sweep."
             )
         if other.alive:
-            who = f"{other.name} on {other.host}, heard of {plan.duration(other.heard_s)} ago"
+            who = f"{other.name} on {other.host}, heard of {duration(other.heard_s)} ago"
             console.print(f"warning: another run of this sweep is at work ({who}) and may do the same packs.", **PLAIN)
 
 
@@ -156,10 +161,8 @@ def _prepare(asked: Asked) -> None:
     before anything starts. Its `prepare` sees one trial for each combination of Static values."""
     study: Any = asked.sweep.module
     if hasattr(study, "prepare"):
-        static = [quoted(name) for name in columns.static(asked.sweep.fields) if name in asked.grid.columns]
-        rows = asked.connection.sql(f"SELECT DISTINCT {', '.join(static)} FROM todo ORDER BY ALL").to_arrow_table()
-        for row in rows.to_pylist():
-            study.prepare(study.Trial.of({name: value for name, value in row.items() if value is not None}))
+        for row in distinct(asked.connection, "todo", asked.sweep.static).to_pylist():
+            study.prepare(columns.trial(study, row))
 
 
 def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
@@ -179,8 +182,8 @@ def _ended(asked: Asked, tally: Tally, console: Console, flags: Sequence[str]) -
         raise StoreError(tally.refused)
     states = asked.store.states()
     asked.connection.register("states", states.table)
-    missing = plan.count(asked.connection, "(SELECT trial_id FROM trials ANTI JOIN states USING (trial_id))")
-    failed = plan.count(
+    missing = count(asked.connection, "(SELECT trial_id FROM trials ANTI JOIN states USING (trial_id))")
+    failed = count(
         asked.connection, "(SELECT s.trial_id FROM trials JOIN states s USING (trial_id) WHERE s.state = 'failed')"
     )
     stored = asked.grid.total - missing

@@ -19,11 +19,11 @@ from tsd.sweep import cluster
 from tsd.sweep.cluster import tune
 from tsd.sweep.deadline import UNKNOWN_S, deadline
 from tsd.sweep.jobs import Halt, InOrder, Jobs, Listener, PackTrainable, Refused
-from tsd.sweep.pack import Wave
-from tsd.sweep.plan import Need
+from tsd.sweep.needs import Need
 from tsd.sweep.scratch import scratch
 from tsd.sweep.spec import Resources
 from tsd.sweep.tally import Tally
+from tsd.sweep.waves import Wave
 from tsd.sweep.work import Context
 
 RETRIES = 1

@@ -23,7 +23,7 @@ from typing import Any
 
 from tsd.engine.rng import STREAMS
 from tsd.families import Family
-from tsd.fields import Field, Scalar
+from tsd.fields import Field, Role, Scalar
 from tsd.studies import STUDIES
 from tsd.sweep import _checks, _known, _overrides, _sections, _yaml, columns
 from tsd.sweep._known import KEYS
@@ -79,6 +79,11 @@ class Sweep:
     def parts(self) -> dict[str, tuple[str, ...]]:
         """For each field that names members of a family, the members named here: {"method": ("kd", "none")}."""
         return {part: tuple(members) for part, members in self.members.items()}
+
+    @property
+    def static(self) -> list[str]:
+        """The fields that must agree in a pack."""
+        return [field.name for field in self.fields.values() if field.role is Role.STATIC]
 
     @property
     def columns(self) -> dict[str, str]:

@@ -11,19 +11,14 @@ from rich.live import Live
 from rich.text import Text
 
 from tsd.sweep.left import Left
-from tsd.sweep.plan import duration
 from tsd.sweep.tally import Tally
+from tsd.sweep.words import counted, duration, number
 
 PLAIN_EVERY_S = 30.0
 """Between two plain lines; and between two signs of life in the log of events."""
 BAR = (8, 40)
 """Columns of the bar, at least and at most."""
 GAP = "   "
-
-
-def number(n: int) -> str:
-    """Thousands apart by thin spaces: 12 480."""
-    return f"{n:,}".replace(",", "\u202f")
 
 
 def time_left(left: Left | None) -> str:
@@ -59,8 +54,7 @@ def troubles(tally: Tally) -> list[str]:
     """What failed, most frequent first, with what those trials share; and what another worker took over."""
     parts = [f"×{number(n)} {kind}{_shared(tally, kind)}" for kind, n in tally.errors.most_common(3)]
     if tally.restarts:
-        packs = "1 pack" if tally.restarts == 1 else f"{number(tally.restarts)} packs"
-        parts.append(f"{packs} started again, the worker died")
+        parts.append(f"{counted(tally.restarts, 'pack')} started again, the worker died")
     if tally.lost:
         parts.append(f"lost {number(tally.lost)} trials: {tally.reason}")
     return parts

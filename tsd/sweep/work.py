@@ -24,15 +24,17 @@ import tsd
 from tsd.engine.rng import STREAMS, Streams
 from tsd.errors import UserError
 from tsd.fields import Role
-from tsd.store import Store, StoreError, names, schema
+from tsd.store import Store, StoreError, names
 from tsd.store.checkpoints import Keeper
+from tsd.store.words import counted
 from tsd.studies import STUDIES
 from tsd.studies._base import Outcome, artefacts
-from tsd.sweep import log
-from tsd.sweep.columns import parameters
+from tsd.sweep import columns, log, part
 from tsd.sweep.gauge import Gauge, Room, out_of_memory
 from tsd.sweep.shelf import StoreShelf
 
+Record = Mapping[str, Any]
+"""A trial as a row: its id, its fields, its seeds."""
 Compute = Callable[[Sequence[Any], Sequence[Streams]], list[Outcome]]
 """Trials of one shape and their random streams → how they ended; raises what the study raises."""
 
@@ -86,6 +88,11 @@ class Report:
     room_bytes: int = 0
     most: int = 0
 
+    @classmethod
+    def refusal(cls, error: StoreError) -> Report:
+        """Nothing came of the pack, because the store could not give or take what it needs."""
+        return cls("", {}, 0.0, {}, str(error))
+
 
 class Worker:
     """One place that works packs; what it loaded once (a study, artefacts, data) serves the next pack too."""
@@ -116,42 +123,45 @@ class Worker:
 
     def work(self, rows: pa.Table) -> Report:
         """Run the trials of one pack and write its part."""
-        try:
-            with log.about(sweep=self.context.sweep, pack=pack_id(rows.column("trial_id").to_pylist())):
-                return self._work(rows)
-        except StoreError as error:
-            return Report("", {}, 0.0, {}, str(error))
-
-    def _work(self, rows: pa.Table) -> Report:
-        started, clock = datetime.now(UTC), time.perf_counter()
         records = rows.to_pylist()
-        trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
-        self.gauge.start()
-        ids = [record["trial_id"] for record in records]
-        keep = self.store.checkpoints.of(pack_id(ids), ids)
-        outcomes, most = self._outcomes(trials, seeds, keep)
-        report = self._keep(records, outcomes, started, time.perf_counter() - clock, most)
-        keep.clear()
-        return report
+        return self._reported(records, lambda pack: self._work(pack, records))
 
     def keep_failed(self, rows: pa.Table, error_type: str, error: str) -> Report:
         """Keep trials as `failed` that took their process along and could not say so themselves."""
-        failed = [Outcome("failed", error_type=error_type, error=error)] * rows.num_rows
+        records = rows.to_pylist()
+        failed = [Outcome("failed", error_type=error_type, error=error)] * len(records)
+        return self._reported(records, lambda pack: self._keep(pack, records, failed, datetime.now(UTC), 0.0))
+
+    def _reported(self, records: Sequence[Record], work: Callable[[str], Report]) -> Report:
+        """What `work` reports of the pack of these trials, whose name it is given, or that the store refused it."""
+        pack = pack_id([record["trial_id"] for record in records])
         try:
-            return self._keep(rows.to_pylist(), failed, datetime.now(UTC), 0.0)
-        except StoreError as refused:
-            return Report("", {}, 0.0, {}, str(refused))
+            with log.about(sweep=self.context.sweep, pack=pack):
+                return work(pack)
+        except StoreError as error:
+            return Report.refusal(error)
+
+    def _work(self, pack: str, records: Sequence[Record]) -> Report:
+        started, clock = datetime.now(UTC), time.perf_counter()
+        trials, seeds = [self._trial(r) for r in records], [_streams(r) for r in records]
+        self.gauge.start()
+        keep = self.store.checkpoints.of(pack, [record["trial_id"] for record in records])
+        outcomes, most = self._outcomes(trials, seeds, keep)
+        report = self._keep(pack, records, outcomes, started, time.perf_counter() - clock, most=most)
+        keep.clear()
+        return report
 
     def _keep(
         self,
-        records: Sequence[dict[str, Any]],
+        pack: str,
+        records: Sequence[Record],
         outcomes: Sequence[Outcome],
         started: datetime,
         seconds: float,
+        *,
         most: int = 0,
     ) -> Report:
         """Write the part of a pack."""
-        pack = pack_id([r["trial_id"] for r in records])
         common = {
             "study": self.context.study,
             "study_version": self.study.VERSION,
@@ -164,11 +174,10 @@ class Worker:
             "tsd_version": tsd.__version__,
             "host": socket.gethostname(),
         }
-        table = [record | common | _result(outcome) for record, outcome in zip(records, outcomes, strict=True)]
-        self.store.write_part(pack, pa.Table.from_pylist(table, schema=self._schema()), _curves(records, outcomes))
+        rows = part.trial_rows(records, outcomes, common, part.schema_of(self.study, self.context.parts))
+        self.store.write_part(pack, rows, part.curve_rows(records, outcomes))
+        _log(records, outcomes, seconds)
         failures = Counter(str(o.error_type) for o in outcomes if o.state == "failed")
-        with log.about(sweep=self.context.sweep, pack=pack):
-            _log(records, outcomes, seconds)
         states, gauge = dict(Counter(o.state for o in outcomes)), self.gauge
         return Report(pack, states, seconds, dict(failures), peak_bytes=gauge.peak, room_bytes=gauge.room, most=most)
 
@@ -179,8 +188,8 @@ class Worker:
         size = self.most.get(shape, len(trials))
         outcomes: list[Outcome] = []
         for first in range(0, len(trials), size):
-            part = slice(first, first + size)
-            outcomes += _outcomes(self._compute(keep), trials[part], seeds[part], room)
+            some = slice(first, first + size)
+            outcomes += _outcomes(self._compute(keep), trials[some], seeds[some], room)
         if room.short:
             self.most[shape] = max(room.fitted, 1)
         return outcomes, self.most.get(shape, 0)
@@ -190,27 +199,18 @@ class Worker:
 
         return lambda trials, seeds: run_pack(self.study, trials, seeds, self.shelf, self.context.device, keep=keep)
 
-    def _trial(self, row: Mapping[str, Any]) -> Any:
-        return self.study.Trial.of({k: v for k, v in row.items() if v is not None})
-
-    def _schema(self) -> pa.Schema:
-        fields = parameters(self.study.Trial, self.context.parts)
-        told = self.study.METRICS
-        metrics = {m.name: schema.ColumnInfo(m.type.__name__, m.unit, m.doc) for m in told if not m.curve}
-        curves = {m.name: schema.CurveInfo(m.unit, m.doc, m.step) for m in told if m.curve}
-        infos = {f.name: schema.ColumnInfo(f.type.__name__, f.unit, f.doc) for f in fields.values()}
-        return schema.trial_schema(infos, metrics, curves)
+    def _trial(self, row: Record) -> Any:
+        return columns.trial(self.study, row)
 
 
-def _log(records: Sequence[dict[str, Any]], outcomes: Sequence[Outcome], seconds: float) -> None:
+def _log(records: Sequence[Record], outcomes: Sequence[Outcome], seconds: float) -> None:
     """What a pack came to, and each trial that failed with the last line of its trace."""
     for record, outcome in zip(records, outcomes, strict=True):
         if outcome.state == "failed":
             with log.about(trial=record["trial_id"]):
                 log.LOG.warning("failed: %s", (outcome.error or str(outcome.error_type)).strip().splitlines()[-1])
     states = ", ".join(f"{state} {count}" for state, count in Counter(o.state for o in outcomes).items())
-    count = "1 trial" if len(outcomes) == 1 else f"{len(outcomes)} trials"
-    log.LOG.info("stored %s in %.1f s: %s", count, seconds, states)
+    log.LOG.info("stored %s in %.1f s: %s", counted(len(outcomes), "trial"), seconds, states)
 
 
 def pack_id(trial_ids: Sequence[str]) -> str:
@@ -218,7 +218,7 @@ def pack_id(trial_ids: Sequence[str]) -> str:
     return hashlib.blake2b("".join(sorted(trial_ids)).encode(), digest_size=16).hexdigest()
 
 
-def _streams(row: Mapping[str, Any]) -> Streams:
+def _streams(row: Record) -> Streams:
     return Streams({stream: row[f"seed_{stream}"] for stream in STREAMS})
 
 
@@ -237,22 +237,3 @@ def _outcomes(compute: Compute, trials: Sequence[Any], seeds: Sequence[Streams],
     half = len(trials) // 2
     first = _outcomes(compute, trials[:half], seeds[:half], room)
     return first + _outcomes(compute, trials[half:], seeds[half:], room)
-
-
-def _result(outcome: Outcome) -> dict[str, Any]:
-    return dict(outcome.measured.metrics) | {
-        "state": outcome.state,
-        "error_type": outcome.error_type,
-        "error": outcome.error,
-        "way_taken": outcome.way or None,
-    }
-
-
-def _curves(records: Sequence[Mapping[str, Any]], outcomes: Sequence[Outcome]) -> pa.Table | None:
-    rows = [
-        {"trial_id": record["trial_id"], "step": step, "metric": curve.metric, "value": value}
-        for record, outcome in zip(records, outcomes, strict=True)
-        for curve in outcome.measured.curves
-        for step, value in zip(curve.steps, curve.values, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, schema=schema.CURVES) if rows else None

@@ -13,8 +13,7 @@ import pyarrow.types as kinds
 
 from tsd.errors import UserError
 from tsd.store import Store
-from tsd.sweep.conditions import quoted
-from tsd.sweep.pack import varying
+from tsd.sweep.sql import quoted, varying
 
 WORTH = "kind = 'experiment' AND state = 'done'"
 """The rows that are averaged."""

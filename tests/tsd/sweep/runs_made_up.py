@@ -1,7 +1,9 @@
 """Runs without a sweep: a tally, a clock that is set by hand, packs that last as long as a test says."""
 
-from tsd.sweep.pack import Pack, Shape
-from tsd.sweep.tally import Tally, Task
+from tsd.sweep.counters import Task
+from tsd.sweep.shapes import Shape
+from tsd.sweep.tally import Tally
+from tsd.sweep.waves import Pack
 from tsd.sweep.work import Report
 
 
@@ -17,7 +19,7 @@ def tally(shapes=((100, 10, None), (10, 10, None)), slots=2, device="cpu", note=
     shapes = tuple(Shape({"width": i}, *shape) for i, shape in enumerate(shapes))
     task = Task("example", sum(s.trials for s in shapes), sum(s.packs for s in shapes), slots, device, shapes)
     clock = Clock()
-    return Tally(task, note, clock), clock
+    return Tally(task, note=note, clock=clock), clock
 
 
 def finish(one, index, shape, trials, seconds, *, errors=None, **states):

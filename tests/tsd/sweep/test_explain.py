@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tsd.sweep import pack
 from tsd.sweep.__main__ import main
 from tsd.sweep.asked import Asked
 from tsd.sweep.explain import explain, reason
-from tsd.sweep.watch import number
+from tsd.sweep.shapes import Limits
 
 TEXT = """\
 name: example
@@ -46,7 +45,7 @@ def asked(file, tmp_path):
     ],
 )
 def test_the_reason_is_the_bound_that_binds(asked, slots, seconds, packs, expected):
-    planned = asked.plan(pack.Limits(slots), "cached")
+    planned = asked.plan(Limits(slots), "cached")
     shape = replace(planned.shapes[0], quickest=seconds, packs=packs, probes=0)
     assert reason(planned, shape) == expected
 
@@ -65,13 +64,13 @@ def test_the_reason_is_the_bound_that_binds(asked, slots, seconds, packs, expect
     ],
 )
 def test_memory_and_what_is_not_known_yet_are_reasons_too(asked, told, expected):
-    planned = asked.plan(pack.Limits(1), "cached")
+    planned = asked.plan(Limits(1), "cached")
     assert reason(planned, replace(planned.shapes[0], **told)) == expected
 
 
 @pytest.mark.parametrize("slots", [1, 10, 100])
 def test_the_sizes_that_are_explained_are_those_that_are_cut(asked, slots):
-    planned = asked.plan(pack.Limits(slots), "cached")
+    planned = asked.plan(Limits(slots), "cached")
     bound = {"at most 64": 64, "so that each": max(-(-planned.todo // (3 * slots)), 8)}
     for shape in planned.shapes:
         told = next(size for words, size in bound.items() if reason(planned, shape).startswith(words))
@@ -80,7 +79,7 @@ def test_the_sizes_that_are_explained_are_those_that_are_cut(asked, slots):
 
 
 def test_it_says_the_rule_and_a_line_a_shape(asked):
-    text = explain(asked.plan(pack.Limits(2), "cached"), asked.connection, number)
+    text = explain(asked.plan(Limits(2), "cached"), asked.connection)
     rule, *shapes = text.splitlines()
     assert rule.startswith("way auto: dense where")
     assert [line.split(":")[0] for line in shapes] == ["student_width 3", "student_width 6"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from runs_made_up import finish, tally
 
 from tsd.sweep.left import EXACT, Measured, makespan
-from tsd.sweep.pack import Pack
+from tsd.sweep.waves import Pack
 
 
 def test_it_is_unknown_before_anything_is_measured():

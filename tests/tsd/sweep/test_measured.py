@@ -13,6 +13,7 @@ from tsd.sweep import pack
 from tsd.sweep.__main__ import main
 from tsd.sweep.asked import Asked
 from tsd.sweep.gauge import Gauge, out_of_memory
+from tsd.sweep.shapes import Limits
 from tsd.sweep.work import Context, Worker
 
 TEXT = """\
@@ -68,7 +69,7 @@ def test_a_plan_reads_what_packs_took_from_rows_and_events(asked):
     rows = asked.connection.sql("SELECT * FROM trials WHERE student_width = 3 LIMIT 10").to_arrow_table()
     report = replace(worker(asked).work(rows), peak_bytes=10**8)
     log(asked, report)
-    known, unknown = sorted(asked.plan(pack.Limits(1), "cached").shapes, key=lambda s: s.values["student_width"])
+    known, unknown = sorted(asked.plan(Limits(1), "cached").shapes, key=lambda s: s.values["student_width"])
     assert known.seconds_a_trial == pytest.approx(report.seconds / 10) and known.way == "dense"
     assert known.bytes_a_trial == 10**7 and known.room_bytes == report.room_bytes
     assert known.quickest == pytest.approx(known.seconds_a_trial) and known.fits == int(
@@ -94,7 +95,7 @@ def test_memory_that_runs_out_halves_the_pack_once_and_is_remembered(asked, monk
     assert sizes == [10, 5, 5, 5, 5] and [r.states for r in reports] == [{"done": 10}] * 2
     assert [r.most for r in reports] == [5, 5]
     log(asked, *reports)
-    planned = asked.plan(pack.Limits(1), "cached")
+    planned = asked.plan(Limits(1), "cached")
     [size] = [s.size for s in planned.shapes if s.values["student_width"] == 3]
     assert size == 5
 

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsd.sweep import pack
-from tsd.sweep.conditions import quoted
+from tsd.sweep.shapes import Limits, gpu_share
+from tsd.sweep.sql import quoted
+from tsd.sweep.waves import in_waves, packs_at_a_time
 
 rows = st.lists(
     st.tuples(st.sampled_from([10, 20, None]), st.sampled_from(["relu", "erf"]), st.floats(0, 1)),
@@ -39,8 +41,8 @@ STATIC = ["width", "activation"]
 
 def cut(trials, limits=None, measured=None, unfinished=None):
     connection = connect(trials)
-    shapes = pack.cut(connection, STATIC, limits or pack.Limits(2), measured, unfinished=unfinished)
-    return shapes, list(pack.waves(connection, at_a_time=3))
+    shapes = pack.cut(connection, STATIC, limits or Limits(2), measured, unfinished=unfinished)
+    return shapes, list(in_waves(connection, at_a_time=3))
 
 
 def told(width, seconds, trials=1, **memory):
@@ -61,7 +63,7 @@ def sizes(waves):
 @settings(max_examples=25, deadline=None)
 @given(rows, st.integers(1, 5), st.integers(1, 9))
 def test_every_trial_is_in_one_pack_and_members_agree_in_static_fields(trials, slots, largest):
-    shapes, waves = cut(trials, pack.Limits(slots, smallest=1, largest=largest))
+    shapes, waves = cut(trials, Limits(slots, smallest=1, largest=largest))
     seen = []
     for wave in waves:
         for one in wave.packs:
@@ -75,18 +77,18 @@ def test_every_trial_is_in_one_pack_and_members_agree_in_static_fields(trials, s
 
 
 def test_packs_of_a_shape_are_even():
-    _, waves = cut([(10, "relu", 0.1)] * 65, pack.Limits(1, smallest=1, largest=64), table(told(10, 1.0)))
+    _, waves = cut([(10, "relu", 0.1)] * 65, Limits(1, smallest=1, largest=64), table(told(10, 1.0)))
     assert sizes(waves) == [22, 22, 21]
 
 
 def test_there_is_work_for_every_slot():
-    _, waves = cut([(10, "relu", 0.1)] * 120, pack.Limits(slots=4, smallest=1))
+    _, waves = cut([(10, "relu", 0.1)] * 120, Limits(slots=4, smallest=1))
     assert len(sizes(waves)) >= 4 * pack.PACKS_A_SLOT
 
 
 def test_measured_time_sets_the_length_of_a_pack():
     trials = [(10, "relu", 0.0)] * 200 + [(20, "relu", 0.0)] * 20
-    shapes, waves = cut(trials, pack.Limits(1, smallest=1, largest=64), table(told(10, 1.0), told(20, 60.0, 2)))
+    shapes, waves = cut(trials, Limits(1, smallest=1, largest=64), table(told(10, 1.0), told(20, 60.0, 2)))
     lengths = [p.trials * shapes[p.shape].seconds_a_trial for w in waves for p in w.packs]
     assert max(lengths) <= pack.TARGET_S
     assert [s.packs for s in shapes if s.values["width"] == 10] == [4], "50 s each, not five of 40 s"
@@ -94,14 +96,14 @@ def test_measured_time_sets_the_length_of_a_pack():
 
 def test_the_longest_packs_come_first():
     trials = [(10, "relu", 0.0)] * 9 + [(20, "relu", 0.0)] * 9
-    shapes, waves = cut(trials, pack.Limits(1, smallest=1), table(told(10, 6.0), told(20, 20.0)))
+    shapes, waves = cut(trials, Limits(1, smallest=1), table(told(10, 6.0), told(20, 20.0)))
     lengths = [p.trials * shapes[p.shape].seconds_a_trial for w in waves for p in w.packs]
     assert lengths == sorted(lengths, reverse=True) and len(set(lengths)) > 1
 
 
 def test_shapes_that_nobody_has_measured_are_probed_by_small_packs_that_run_first():
     trials = [(10, "relu", 0.0)] * 1000 + [(20, "relu", 0.0)] * 100 + [(None, "relu", 0.0)] * 5
-    shapes, waves = cut(trials, pack.Limits(2), table(told(20, 1.0)))
+    shapes, waves = cut(trials, Limits(2), table(told(20, 1.0)))
     probes = {shape.values["width"]: shape.probes for shape in shapes}
     assert probes == {10: 4, 20: 0, None: 0}, "two a slot for what is unknown; five trials are one pack anyway"
     assert sizes(waves)[:4] == [8] * 4 and sum(sizes(waves)) == 1105
@@ -110,25 +112,25 @@ def test_shapes_that_nobody_has_measured_are_probed_by_small_packs_that_run_firs
 def test_a_sweep_that_is_soon_cut_is_not_probed():
     """Four packs a slot may be done before the workers have started again."""
     for count, probes in ((2 * 4 * 64, 0), (2 * 4 * 64 + 1, 4)):
-        shapes, _ = cut([(10, "relu", 0.0)] * count, pack.Limits(2))
+        shapes, _ = cut([(10, "relu", 0.0)] * count, Limits(2))
         assert [shape.probes for shape in shapes] == [probes]
 
 
 def test_the_first_pack_of_a_worker_which_is_slow_does_not_cut_the_others():
-    _, waves = cut([(10, "relu", 0.0)] * 600, pack.Limits(1), table(told(10, 60.0, 8), told(10, 8.0, 8)))
+    _, waves = cut([(10, "relu", 0.0)] * 600, Limits(1), table(told(10, 60.0, 8), told(10, 8.0, 8)))
     assert max(sizes(waves)) == 60
 
 
 def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places():
     trials = [(width, "relu", 0.0) for width in (10, 20) for _ in range(500)]
     connection = connect(trials)
-    before = pack.cut(connection, STATIC, pack.Limits(2))
+    before = pack.cut(connection, STATIC, Limits(2))
     probes = sum(shape.probes for shape in before)
-    first = [id for wave in pack.waves(connection, range(probes)) for id in wave.table["trial_id"].to_pylist()]
+    first = [id for wave in in_waves(connection, range(probes)) for id in wave.table["trial_id"].to_pylist()]
     pack.drop(connection, probes)
-    after = pack.cut(connection, STATIC, pack.Limits(2), table(told(10, 100.0), told(20, 5.0)), again=True)
+    after = pack.cut(connection, STATIC, Limits(2), table(told(10, 100.0), told(20, 5.0)), again=True)
     assert [shape.values for shape in after] == [shape.values for shape in before]
-    rest = list(pack.waves(connection, offset=probes))
+    rest = list(in_waves(connection, offset=probes))
     assert [p.index for wave in rest for p in wave.packs] == list(range(probes, probes + sum(s.packs for s in after)))
     assert {s.values["width"]: s.packs for s in after} == {10: 484, 20: 41}, "one at a time, and 12 at a time"
     others = [id for wave in rest for id in wave.table["trial_id"].to_pylist()]
@@ -147,7 +149,7 @@ def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places()
     ],
 )
 def test_a_pack_fits_into_the_memory_that_there_is(memory, share, fits):
-    limits = pack.Limits(1, share=share)
+    limits = Limits(1, share=share)
     shapes, waves = cut([(10, "relu", 0.0)] * 96, limits, table(told(10, 0.1, 10, **memory)))
     assert shapes[0].fits == fits
     assert max(sizes(waves)) == (fits or 32), "96 trials on one slot: three packs where memory does not say less"
@@ -155,7 +157,7 @@ def test_a_pack_fits_into_the_memory_that_there_is(memory, share, fits):
 
 def test_a_pack_that_was_left_unfinished_stays_the_pack_that_it_was_and_comes_first():
     left = [f"{i:032x}" for i in range(30, 60)]
-    shapes, waves = cut([(10, "relu", 0.0)] * 96, pack.Limits(1), table(told(10, 10.0, 10)), {"p": left})
+    shapes, waves = cut([(10, "relu", 0.0)] * 96, Limits(1), table(told(10, 10.0, 10)), {"p": left})
     first = waves[0].packs[0]
     assert waves[0].rows(first)["trial_id"].to_pylist() == left and shapes[first.shape].resumes == "p"
     assert sum(sizes(waves)) == 96 and shapes[first.shape].packs == 1
@@ -172,14 +174,14 @@ def test_a_sweep_of_one_shape_needs_no_static_column_to_differ():
 def test_packs_that_cannot_fill_a_gpu_share_it(trials, share):
     """256 trials fill one; the largest shape decides, beside which others are small."""
     connection = connect([(10, "relu", 0.1)] * trials + [(20, "relu", 0.1)])
-    assert pack.gpu_share(connection, STATIC) == share
+    assert gpu_share(connection, STATIC) == share
 
 
 def test_a_wave_holds_what_differs_once_and_gives_whole_rows():
     trials = [(None, "relu", 0.1 * i) for i in range(30)]
     connection = connect(trials)
-    pack.cut(connection, STATIC, pack.Limits(1, smallest=1, largest=10))
-    [wave] = pack.waves(connection)
+    pack.cut(connection, STATIC, Limits(1, smallest=1, largest=10))
+    [wave] = in_waves(connection)
     assert wave.table.column_names == ["trial_id", "lr"]
     rows = [row for one in wave.packs for row in wave.rows(one).to_pylist()]
     assert rows == connection.sql("SELECT * FROM todo").to_arrow_table().to_pylist()
@@ -187,11 +189,11 @@ def test_a_wave_holds_what_differs_once_and_gives_whole_rows():
 
 
 def test_a_wave_is_bounded_in_packs_and_in_trials(monkeypatch):
-    monkeypatch.setattr(pack, "TRIALS_AT_A_TIME", 25)
-    _, waves = cut([(10, "relu", 0.1)] * 96, pack.Limits(1, largest=10), table(told(10, 6.0)))
+    monkeypatch.setattr("tsd.sweep.waves.TRIALS_AT_A_TIME", 25)
+    _, waves = cut([(10, "relu", 0.1)] * 96, Limits(1, largest=10), table(told(10, 6.0)))
     assert [sum(p.trials for p in wave.packs) for wave in waves] == [20] * 4 + [16]
-    monkeypatch.setattr(pack, "TRIALS_AT_A_TIME", 1)
-    _, waves = cut([(10, "relu", 0.1)] * 96, pack.Limits(1, largest=10), table(told(10, 6.0)))
+    monkeypatch.setattr("tsd.sweep.waves.TRIALS_AT_A_TIME", 1)
+    _, waves = cut([(10, "relu", 0.1)] * 96, Limits(1, largest=10), table(told(10, 6.0)))
     assert all(len(wave.packs) == 1 for wave in waves), "one pack goes out however large it is"
 
 
@@ -203,4 +205,4 @@ def test_any_column_name_can_be_quoted(name):
 
 
 def test_a_wave_is_many_packs_for_each_slot_within_what_a_driver_can_keep():
-    assert [pack.at_a_time(slots) for slots in (1, 100, 500, 1_000, 100_000)] == [2_000, 2_000, 10_000, 20_000, 20_000]
+    assert [packs_at_a_time(slots) for slots in (1, 100, 500, 1_000, 100_000)] == [2_000, 2_000, 10_000, 20_000, 20_000]

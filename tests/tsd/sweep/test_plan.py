@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tsd.sweep import pack, plan
+from tsd.sweep import outline, plan
 from tsd.sweep.asked import Asked
-from tsd.sweep.watch import number
+from tsd.sweep.shapes import Limits
+from tsd.sweep.waves import in_waves
 from tsd.sweep.work import Context, Worker
 
 TEXT = """\
@@ -38,14 +39,14 @@ def planned(tmp_path: Path, monkeypatch):
         file.write_text(text)
         if first:
             with Asked.of(file, "results", where=first) as asked:
-                asked.plan(pack.Limits(1), "cached")
+                asked.plan(Limits(1), "cached")
                 asked.store.prepare(asked.sweep.as_dict())
                 worker = Worker(Context(asked.sweep.study, str(asked.store.root), "cpu", "", asked.sweep.parts))
-                for wave in pack.waves(asked.connection):
+                for wave in in_waves(asked.connection):
                     for one in wave.packs:
                         worker.work(wave.rows(one))
         with Asked.of(file, "results") as asked:
-            return asked.plan(pack.Limits(2), mode)
+            return asked.plan(Limits(2), mode)
 
     return call
 
@@ -87,11 +88,11 @@ def test_earlier_rows_give_the_estimate(planned):
 @pytest.mark.parametrize("text", [TEXT, TAUGHT])
 def test_the_screen(planned, text, snapshot):
     found = planned(text)
-    assert plan.render(found, number).replace(str(Path.cwd()), "FOLDER") == snapshot
+    assert outline.render(found).replace(str(Path.cwd()), "FOLDER") == snapshot
 
 
 def test_the_screen_of_a_sweep_that_is_partly_done(planned):
-    screen = plan.render(planned(TEXT, first="student_width = 3"), number)
+    screen = outline.render(planned(TEXT, first="student_width = 3"))
     assert "4 done · 6 new" in screen and "estimate" in screen and "from stored rows" in screen
 
 
@@ -100,15 +101,8 @@ def test_the_line_for_a_cluster_runs_the_same_trials(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(TEXT)
     with Asked.of(Path("s.yaml"), "elsewhere", ["epochs=2"], "student_width = 3") as asked:
-        line = plan.submit(asked.plan(pack.Limits(1), "cached"), asked.command("run", results=False))
+        line = outline.submit(asked.plan(Limits(1), "cached"), asked.command("run", results=False))
         again = asked.command("run", "--here")
     command = "python -m tsd.sweep run s.yaml {}--set epochs=2 --where 'student_width = 3'"
     assert f"--submission-id tsd-example -- {command.format('')} --address auto" in line and "elsewhere" not in line
     assert again == command.format("--results elsewhere ") + " --here"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "< 1 s"), (3, "3 s"), (89, "89 s"), (120, "2.0 min"), (7200, "2.0 h")]
-)
-def test_durations_read_as_people_say_them(seconds, text):
-    assert plan.duration(seconds) == text

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from runs_made_up import finish, tally
 
-from tsd.sweep.pack import Pack
 from tsd.sweep.runs import SILENT_S, render, unfinished
+from tsd.sweep.waves import Pack
 
 
 def log(name="one", ago=10.0, **facts):

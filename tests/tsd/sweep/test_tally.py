@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from runs_made_up import finish, tally
 
-from tsd.sweep.pack import Pack
 from tsd.sweep.tally import replay
+from tsd.sweep.waves import Pack
 from tsd.sweep.work import Report
 
 COUNTERS = ("states", "failures", "running", "measured", "lost", "restarts", "artefacts", "reason", "refused", "phase")

@@ -8,9 +8,9 @@ import pytest
 
 from tsd.engine import fit
 from tsd.store import Store, checkpoints
-from tsd.sweep import pack
 from tsd.sweep.__main__ import main
 from tsd.sweep.asked import Asked
+from tsd.sweep.shapes import Limits
 from tsd.sweep.unfinished import forget, unfinished
 from tsd.sweep.work import Context, Worker
 
@@ -109,4 +109,4 @@ def test_a_state_is_forgotten_once_a_trial_of_its_pack_is_stored(asked):
 def test_an_unfinished_pack_of_which_some_trials_are_not_run_is_cut_anew(asked):
     trials = [row["trial_id"] for row in asked.connection.sql("SELECT * FROM trials").to_arrow_table().to_pylist()]
     keep(asked, "partly", [*trials[:3], "f" * 32])
-    assert [shape.resumes for shape in asked.plan(pack.Limits(1), "cached").shapes] == [None]
+    assert [shape.resumes for shape in asked.plan(Limits(1), "cached").shapes] == [None]

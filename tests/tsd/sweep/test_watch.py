@@ -9,8 +9,8 @@ from runs_made_up import finish, tally
 
 from tsd.sweep import watch
 from tsd.sweep.left import Left
-from tsd.sweep.pack import Pack
-from tsd.sweep.watch import Watch, headline, number, screen, time_left
+from tsd.sweep.watch import Watch, headline, screen, time_left
+from tsd.sweep.waves import Pack
 
 COLOUR = r"\x1b\[(?:\d+;)*[349][0-7]m"
 
@@ -142,7 +142,3 @@ def test_the_live_view_of_a_run_leaves_one_line_behind(monkeypatch):
     with Watch(one, Console(file=out, width=80, force_terminal=True)):
         finish(one, 0, 0, 4, 3.0)
     assert plain(out.getvalue())[-1].endswith("example   4 / 4 trials   3 s elapsed   80 trials/min")
-
-
-def test_thousands_stand_apart():
-    assert number(12480) == "12\u202f480"
