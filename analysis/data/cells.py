@@ -18,6 +18,8 @@ from analysis.errors import AnalysisError
 
 MOST_BITS = 1 << 31
 """As many may mark which repetition has which setting."""
+WORD_BITS = 64
+"""Settings that have room in one number."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,10 @@ def _repetitions(held: Rows, axes: Sequence[str], value: str, pooled: bool) -> s
 
 def _distinct_settings(held: Rows, keys: str) -> str:
     """The expression that counts them; a bit for each is several times as fast as a set, where there is room for it."""
-    most, groups = held.sql(f"SELECT max(_setting), approx_count_distinct(hash({keys})) FROM rows").iloc[0]
+    [most] = held.sql("SELECT max(_setting) FROM rows").iloc[0]
+    if most < WORD_BITS:
+        return "bit_count(bit_or(CAST(1 AS UBIGINT) << _setting))"
+    [groups] = held.sql(f"SELECT approx_count_distinct(hash({keys})) FROM rows").iloc[0]
     few = (most + 1) * groups <= MOST_BITS
     return f"bit_count(bitstring_agg(_setting, 0, {int(most)}))" if few else "count(DISTINCT _setting)"
 

@@ -134,7 +134,7 @@ class Results:
         return (predicted if here else self).rows_for(name, axes, where)
 
     def _require_trials(self) -> None:
-        if not count(self._trials()):
+        if not count(self._trials().limit(1)):
             raise AnalysisError(
                 f"{self.path} holds no trial yet.\nRun the sweep first: python -m tsd.sweep run sweeps/<name>.yaml"
             )

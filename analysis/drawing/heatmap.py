@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
@@ -67,7 +66,7 @@ class Scale:
     def colours(self) -> Any:
         """The map from a place to a colour."""
         if self.categories:
-            return ListedColormap(sns.color_palette(OUTCOMES, len(self.categories)))
+            return ListedColormap(_outcomes(len(self.categories)))
         return style.DIVERGING if self.diverging else style.COLOURS
 
 
@@ -113,7 +112,9 @@ def colour_bar(mesh: QuadMesh, axes: Sequence[Axes], label: str) -> None:
 
 def legend(planes: Sequence[Plane], scale: Scale) -> list[Any]:
     """Handles for the outcomes that the planes show."""
-    colours = sns.color_palette(OUTCOMES, len(scale.categories))
+    if not scale.categories:
+        return []
+    colours = _outcomes(len(scale.categories))
     shown = {int(place) for plane in planes for place in np.unique(plane.mean[~np.isnan(plane.mean)])}
     named = [pair for i, pair in enumerate(zip(scale.categories, colours, strict=True)) if i in shown]
     return [Patch(facecolor=colour, label=style.plain(name)) for name, colour in named]
@@ -132,6 +133,13 @@ def marks(planes: Sequence[Plane]) -> list[Any]:
     if any(plane.few.any() for plane in planes):
         handles.append(Line2D([], [], linestyle="", label=FEW, **_ring(3)))
     return handles
+
+
+def _outcomes(count: int) -> Any:
+    # Loading seaborn takes longer than drawing a plane, and numbers need no palette of it.
+    from seaborn import color_palette
+
+    return color_palette(OUTCOMES, count)
 
 
 def _hatched(plane: Plane) -> dict[str, Mask]:

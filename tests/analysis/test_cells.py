@@ -145,11 +145,21 @@ def test_a_parameter_may_be_called_as_what_is_computed_of_it():
     assert cells.frame[["n", "mean", "_n", "_mean"]].to_numpy().tolist() == [[5, "a", 2, 2.0], [7, "b", 1, 5.0]]
 
 
-@pytest.mark.parametrize("bits", [0, 256], ids=["in sets", "in bits"])
-def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, bits):
+@pytest.mark.parametrize("word, bits", [(0, 0), (0, 256), (64, 0)], ids=["in sets", "in bits", "in a word"])
+def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, word, bits):
     """Seed 0 has settings 1, 2 and the empty one twice; seed 1 lacks the empty one."""
+    monkeypatch.setattr(cells_module, "WORD_BITS", word)
     monkeypatch.setattr(cells_module, "MOST_BITS", bits)
     frame = pd.DataFrame({"seed_init": [0, 0, 0, 0, 1, 1], "a": [1, 2, None, None, 1, 2], "v": [1.0, 2, 6, 8, 3, 3]})
     frame.attrs["tsd"] = {"fields": {"a": {"role": "parameter"}}}
     found = seed_means(gather(Rows.of(frame), [], "v"))
     assert found[["seed_init", "_v"]].to_numpy().tolist() == [[0, 17 / 4]]
+
+
+@pytest.mark.parametrize("settings", [63, 64, 65])
+def test_as_many_settings_as_a_word_has_bits_are_told_apart(settings):
+    """Seed 1 lacks the last setting, seed 2 the first."""
+    pairs = [(seed, a) for seed in range(3) for a in range(settings) if (seed, a) not in {(1, settings - 1), (2, 0)}]
+    frame = pd.DataFrame(pairs, columns=["seed_init", "a"]).assign(v=1.0)
+    frame.attrs["tsd"] = {"fields": {"a": {"role": "parameter"}}}
+    assert seed_means(gather(Rows.of(frame), [], "v"))["seed_init"].tolist() == [0]
