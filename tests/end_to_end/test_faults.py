@@ -43,6 +43,7 @@ def test_one_ill_trial_a_pack_is_alone_in_failing_whatever_it_does(tmp_path):
     with ward(tmp_path, EPIDEMIC) as run:
         ran = run("ward.yaml")
         assert ran.returncode == 1, ran.stdout + ran.stderr
+        assert "(raylet)" not in ran.stdout + ran.stderr, "the run tells of dead workers in its own words"
         rows = run.store.trials().to_pylist()
         failed = {(r["room"], r["bed"]): r["error_type"] for r in rows if r["state"] == "failed"}
         assert failed == {(1, 5): "DeadlineExceeded", (2, 5): "WorkerDied(SIGKILL)"}, ran.stdout + ran.stderr

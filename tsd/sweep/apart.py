@@ -35,8 +35,6 @@ GRACE_S = 30.0
 """How much longer than its deadline a process is waited for before it is killed from outside."""
 MEMORY_SHARE = 0.8
 """Of the memory that is free, what such a process may take before Python raises, rather than the system kills."""
-
-
 FRAME = re.compile(r'File "(.+)", line (\d+) in (.+)')
 """A line of faulthandler's."""
 
