@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tsd.sweep import pack
 from tsd.sweep.shapes import Limits, gpu_share
-from tsd.sweep.sql import quoted
 from tsd.sweep.waves import in_waves, packs_at_a_time
 
 rows = st.lists(
@@ -195,13 +194,6 @@ def test_a_wave_is_bounded_in_packs_and_in_trials(monkeypatch):
     monkeypatch.setattr("tsd.sweep.waves.TRIALS_AT_A_TIME", 1)
     _, waves = cut([(10, "relu", 0.1)] * 96, Limits(1, largest=10), table(told(10, 6.0)))
     assert all(len(wave.packs) == 1 for wave in waves), "one pack goes out however large it is"
-
-
-@pytest.mark.parametrize("name", ["plain", 'with "quotes"', "select"])
-def test_any_column_name_can_be_quoted(name):
-    connection = duckdb.connect()
-    connection.execute(f"CREATE TABLE t ({quoted(name)} INTEGER)")
-    assert connection.execute("SELECT * FROM t").description[0][0] == name
 
 
 def test_a_wave_is_many_packs_for_each_slot_within_what_a_driver_can_keep():
