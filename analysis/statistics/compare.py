@@ -112,7 +112,7 @@ def compare(
     samples = {place: Sample(r["_n"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
     means = _means(cells, samples, interval)
     champions = _champions(means, better)
-    targets = dict.fromkeys(sides[1].values, target) if reference else {}
+    targets = {} if reference is None else dict.fromkeys(sides[1].values, target)
     to_best, to_target = (
         settled(_compared(cells, samples, rows_, interval), correct is not None) for rows_ in (champions, targets)
     )

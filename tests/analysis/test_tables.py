@@ -110,6 +110,15 @@ def test_a_reference_may_be_a_number(few_samples: Path):
         compared(load(few_samples), ("samples_per_class", "method"), reference="11")
 
 
+def test_a_reference_may_be_the_row_without_a_name(few_samples: Path):
+    nameless = load(few_samples).replace({"method": {"none": ""}})
+    found, wanted = (
+        compared(data, reference=name).entries["kd", 50].difference.interval
+        for data, name in ((nameless, ""), (load(few_samples), "none"))
+    )
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
 def test_places_without_trials_are_counted_not_hidden(panels: Path):
     found = compared(load(panels, where="panel = 'a'"), ("second", "student_width"), "test_mse")
     assert found.missing() == 1
