@@ -5,9 +5,10 @@ start of Python, the imports too. The rows are as sweeps leave them: ids are has
 
 Ours is the verb: it compares every file with its seal, finds what varies inside a cell, bounds the line of the
 threshold by a bootstrap, and hashes what it read. pandas does by hand what the same picture and numbers need: one row a
-trial, the best and the latest, means over seeds, Student-t intervals, paired differences, a figure or a CSV. It
-verifies and records nothing, takes for granted which parameters and seeds vary, draws no bounds, and runs on one core
-once it has read. `pandas` reads the folder as it is; `columns` is by a hand that names the few columns it needs.
+trial, the best and the latest, how many ended how in each cell, means over seeds, Student-t intervals, paired
+differences, a figure or a CSV. It verifies and records nothing, takes for granted which parameters and seeds vary, and
+draws no bounds; once it has read, it runs on one core. `pandas` reads the folder as it is, `columns` names the few
+columns that it needs.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ ASKED = {
     "phase": ["--x", "p0", "--y", "p1", "--value", "m0", "--threshold", "0.5"],
     "table": ["--rows", "p2", "--columns", "p3", "--value", "m0", "--reference", "a"],
 }
+RANK = {state: rank for rank, state in enumerate(schema.STATES)}
 RECORDS = {
     "study": "benchmark", "kind": "experiment", "state": "done", "origin": "grid", "device": "cpu", "dtype": "float64",
     "way_taken": "vmap", "git_sha": "0123456789abcdef0123456789abcdef01234567", "tsd_version": "0.1.0", "host": "node",
@@ -96,10 +98,12 @@ def by_hand(folder: Path, verb: str, output: Path, *, named: bool) -> None:
     axes = ["p0", "p1"] if verb == "phase" else ["p2", "p3"]
     columns = ["trial_id", "kind", "state", "started_at", *axes, "seed_init", "m0"] if named else None
     frame = pd.read_parquet(folder / "trials", columns=columns)
-    done = frame[(frame["kind"] == "experiment") & (frame["state"] == "done") & np.isfinite(frame["m0"])]
-    latest = done.sort_values("started_at").drop_duplicates("trial_id", keep="last")
-    seeds = latest.groupby([*axes, "seed_init"])["m0"].mean()
-    found = with_interval(seeds.groupby(axes).agg(["count", "mean", "std"]))
+    frame = frame[frame["kind"] == "experiment"].assign(rank=frame["state"].map(RANK))
+    frame = frame.sort_values(["rank", "started_at"], ascending=[True, False]).drop_duplicates("trial_id")
+    ended = frame.groupby([*axes, "state"]).size().unstack(fill_value=0)
+    done = frame[(frame["state"] == "done") & np.isfinite(frame["m0"])]
+    seeds = done.groupby([*axes, "seed_init"])["m0"].mean()
+    found = with_interval(seeds.groupby(axes).agg(["count", "mean", "std"])).join(ended, how="outer")
     if verb == "phase":
         draw(found["mean"].unstack("p0"), output)
     else:
