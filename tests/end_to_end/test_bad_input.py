@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -160,3 +161,12 @@ def test_another_run_at_work_is_told_and_one_that_ended_is_not(here, folder):
     code, told = here(TINY)
     assert code == 0 and "another run of this sweep is at work (other on elsewhere" in told
     assert len(rows(folder)) == 24
+
+
+def test_a_reader_that_has_seen_enough_is_told_no_traceback(tsd):
+    words = tsd.command("plan", tsd.write(TINY))
+    planning = subprocess.Popen(words, cwd=tsd.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    planning.stdout.close()
+    assert planning.stderr.read() == ""
+    planning.stderr.close()
+    assert planning.wait() == 141

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -17,12 +18,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command line, by default this process's.
 
     Returns:
-        0 all asked-for trials stored, 1 some failed, 2 bad input, 3 no cluster, 130 interrupted.
+        0 all asked-for trials stored, 1 some failed, 2 bad input, 3 no cluster, 130 interrupted, 141 nobody reads on.
     """
     given = list(sys.argv[1:] if words is None else words) or ["--help"]
     try:
         _must_be_verb_or_file(given)
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except UnusedCliTokensError as error:
         unused = " ".join(error.unused_tokens or ())
         print(
@@ -38,6 +40,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on with what is missing.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of what is printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return code if isinstance(code, int) else 0
 
 
