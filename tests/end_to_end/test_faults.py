@@ -56,8 +56,10 @@ def test_one_ill_trial_a_pack_is_alone_in_failing_whatever_it_does(tmp_path):
 
 def test_ctrl_c_once_finishes_the_packs_that_run_and_twice_stops_at_once(calm):
     with calm.begun() as driver:
-        wait_for(calm.parts, "the first part")
-        interrupt(driver)
+        with calm.closed():
+            wait_for(calm.parts, "the first part")
+            interrupt(driver)
+            wait_for(lambda: "once more" in calm.output, "an answer to Ctrl-C")
         assert driver.wait(PATIENCE_S) == 130, calm.output
     kinds = [event["kind"] for event in calm.events()]
     assert kinds.count("pack_started") == kinds.count("pack_finished"), "a pack that ran was cut off"
@@ -80,11 +82,12 @@ def test_ctrl_c_once_finishes_the_packs_that_run_and_twice_stops_at_once(calm):
 
 def test_a_raylet_that_dies_is_replaced_and_its_ports_are_on_loopback(calm):
     with calm.begun() as driver:
-        wait_for(calm.parts, "the first part")
-        assert listening(driver.pid) == {"127.0.0.1"}
-        [raylet] = named(driver.pid, "raylet")
-        raylet.kill()
-        kept = calm.parts()
+        with calm.closed():
+            wait_for(calm.parts, "the first part")
+            assert listening(driver.pid) == {"127.0.0.1"}
+            [raylet] = named(driver.pid, "raylet")
+            raylet.kill()
+            kept = calm.parts()
         assert driver.wait(PATIENCE_S) == 0, calm.output
     assert "is started again" in calm.output
     must_hold(calm, expected(BEDS), kept)

@@ -37,6 +37,7 @@ class Ward:
         self.environment = os.environ | {"PYTHONPATH": str(WARD), "TMPDIR": str(temporary), "NO_COLOR": "1"}
         (folder / "ward.yaml").write_text(text)
         self.store = Store(folder / "results/ward")
+        self.door = temporary / "closed"
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "tsd.sweep", *words]
@@ -56,6 +57,15 @@ class Ward:
             yield driver
         finally:
             kill(driver)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """While only packs with the first patient of a room go on, so that the run cannot end."""
+        self.door.touch()
+        try:
+            yield
+        finally:
+            self.door.unlink()
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         """Until `condition` holds of the run in the background. Raises AssertionError where it does not come true."""

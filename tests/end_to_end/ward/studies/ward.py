@@ -54,8 +54,11 @@ ILLNESSES = {"hangs": hang, "exhausts": exhaust, "is killed": kill, "exits": lam
 
 
 def simulate(trials, seeds):
-    """Patient after patient."""
-    outcomes = []
+    """Patient after patient. While there is a file `closed` among the run's temporary files, only packs with the first
+    patient of a room go on."""
+    outcomes, door = [], Path(os.environ.get("TMPDIR", "/tmp"), "closed")
+    while door.exists() and all(trial.bed for trial in trials):
+        time.sleep(0.05)
     for trial, streams in zip(trials, seeds, strict=True):
         time.sleep(trial.pause)
         if trial.ill and trial.bed == trial.ill_bed:
