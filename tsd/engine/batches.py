@@ -30,6 +30,13 @@ class Batches:
         size: samples a batch; a longer one than the data is all of it. The last batch of an epoch may be shorter.
         whole: entries of each trial that go with every batch as they are.
         alters: for each trial, what makes the batch that is learned of the one that was taken.
+    Attributes:
+        size: samples a batch.
+        samples: in each trial's data.
+        per_epoch: updates that take the data once through.
+        shared: entries that all trials have alike, (sample, …).
+        own: the other ones, (trial · sample, …).
+        altered: whether the batch that is learned is another one than that taken.
     """
 
     def __init__(
@@ -41,22 +48,22 @@ class Batches:
         alters: Sequence[Alter] = (),
     ) -> None:
         self._trials = len(train)
-        self._samples = len(train[0]["x"])
-        self._size = min(size, self._samples)
-        self.per_epoch = ceil(self._samples / self._size)
+        self.samples = len(train[0]["x"])
+        self.size = min(size, self.samples)
+        self.per_epoch = ceil(self.samples / self.size)
         same = {name for name, tensor in train[0].items() if all(_equal(tensor, each[name]) for each in train[1:])}
-        self._shared = {name: train[0][name] for name in same}
+        self.shared = {name: train[0][name] for name in same}
         own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in train])
-        self._own = {name: tensor.flatten(0, 1) for name, tensor in own.items()}
+        self.own = {name: tensor.flatten(0, 1) for name, tensor in own.items()}
         one_order = len({each.seeds.get("data", 0) for each in seeds}) == 1
         self._seeds = list(seeds[:1] if one_order else seeds)
         self.device = train[0]["x"].device
-        self._first_rows = torch.arange(self._trials, device=self.device).unsqueeze(1) * self._samples
-        row_bytes = sum(tensor[0].nbytes for each in (self._shared, self._own) for tensor in each.values())
-        self._ahead = max(1, AHEAD_BYTES // (row_bytes * self._size * self._trials))
+        self._first_rows = torch.arange(self._trials, device=self.device).unsqueeze(1) * self.samples
+        row_bytes = sum(tensor[0].nbytes for each in (self.shared, self.own) for tensor in each.values())
+        self._ahead = max(1, AHEAD_BYTES // (row_bytes * self.size * self._trials))
         self._place = (-1, -1)
         self._whole = _together(whole)
-        self._alters = alters
+        self._alters, self.altered = alters, bool(alters)
 
     @classmethod
     def of(cls, starts: Sequence[Start], seeds: Sequence[Streams], size: int, data: str = "") -> Batches:
@@ -69,32 +76,32 @@ class Batches:
         """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._place[0]:
-            self._order = self._permutations(epoch)
+            self._order = self.order(epoch)
         block, index = divmod(index, self._ahead)
         if (epoch, block) != self._place:
             self._place, self._block = (epoch, block), self._gather(block)
-        low = index * self._size
-        batch = {name: tensor[:, low : low + self._size] for name, tensor in self._block.items()}
+        low = index * self.size
+        batch = {name: tensor[:, low : low + self.size] for name, tensor in self._block.items()}
         return self._altered(step, batch) | self._whole
 
     def _altered(self, step: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if not self._alters:
+        if not self.altered:
             return batch
         each = [{name: tensor[i] for name, tensor in batch.items()} for i in range(self._trials)]
         return side_by_side([alter(step, own) for alter, own in zip(self._alters, each, strict=True)])
 
-    def _permutations(self, epoch: int) -> Tensor:
-        """Sample numbers in the order of this epoch, shape (trial, sample), or (1, sample) where all trials agree."""
-        orders = [each.generator("data", "order", step=epoch).permutation(self._samples) for each in self._seeds]
+    def order(self, epoch: int) -> Tensor:
+        """Sample numbers in the order of this epoch, on the device: (trial, sample), or (1, sample) where all agree."""
+        orders = [each.generator("data", "order", step=epoch).permutation(self.samples) for each in self._seeds]
         return torch.from_numpy(np.stack(orders)).to(self.device)
 
     def _gather(self, block: int) -> dict[str, Tensor]:
         """The next few batches in one piece: one gathering for many steps where samples are small."""
-        span = self._ahead * self._size
+        span = self._ahead * self.size
         rows = self._order[:, block * span : (block + 1) * span]
-        own_rows = rows + self._first_rows if self._own else rows
-        taken = {name: _take(tensor, rows) for name, tensor in self._shared.items()}
-        taken |= {name: _take(tensor, own_rows) for name, tensor in self._own.items()}
+        own_rows = rows + self._first_rows if self.own else rows
+        taken = {name: _take(tensor, rows) for name, tensor in self.shared.items()}
+        taken |= {name: _take(tensor, own_rows) for name, tensor in self.own.items()}
         return {name: tensor.expand(self._trials, *tensor.shape[1:]) for name, tensor in taken.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from math import ceil
+from time import monotonic
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,9 @@ signals of its batches, with more of which they leave the cache."""
 
 CHECK_EVERY = 100
 """Steps between two looks for diverged trials."""
+
+ASK_S = 1.0
+"""Seconds of updates, about, after which it is asked whether a state is to be kept."""
 
 
 @dataclass(frozen=True)
@@ -150,27 +154,43 @@ def _train(
     phases = dict(zip(edges(objective.phases, total), objective.phases, strict=True))
     state, name = State(stack, health, recorder), checkpoint.name(trials, seeds, way)
     left = checkpoint.read(name)
-    first = state.restore(left) if left else 0
+    step, high = state.restore(left) if left else 0, 0
+    most = 1 if checkpoint.keep else total
     learn: Learn
-    for step in range(first, total + 1):
-        if step % CHECK_EVERY == 0 or step == total or recorder.due(step):
+    while True:
+        if _looked_at(step, total, recorder):
             alive = _finite(health, stack)
             recorder.record(step, stack.member, alive)
             if step == total or not any(alive):
                 checkpoint.ended(name, state, step)
                 break
-        span = next(((low, high) for low, high in phases if low == step or low < step == first < high), None)
-        if span and phases[span].data != data:
-            data = phases[span].data
-            batches = Batches.of(starts, seeds, settings.batch_size, data)
-        batch = batches.at(step)
-        if span:
-            learn = learner(objective, phases[span], span, stack=stack, trials=trials, batch=batch, way=way)
-            if left and span[0] < step:
+        if step >= high:
+            low, high = next(span for span in phases if span[0] <= step < span[1])
+            phase = phases[low, high]
+            if phase.data != data:
+                data = phase.data
+                batches = Batches.of(starts, seeds, settings.batch_size, data)
+            first = batches.at(step)
+            learn = learner(objective, phase, (low, high), stack=stack, trials=trials, batch=first, way=way)
+            if left and low < step:
                 remember(left, learn.memory)
-        health.add_(learn(step, batch), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
-        checkpoint.at(name, state, step + 1, learn.memory)
+        end = next(k for k in range(step + 1, high + 1) if k in (high, step + most) or _looked_at(k, total, recorder))
+        began = monotonic()
+        learn.several(step, end, batches, health)
+        most = _paced(most, monotonic() - began)
+        checkpoint.at(name, state, end, learn.memory)
+        step = end
     return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(len(trials))]
+
+
+def _looked_at(step: int, total: int, recorder: Recorder) -> bool:
+    """Whether the students are looked at after `step` updates."""
+    return step % CHECK_EVERY == 0 or step == total or recorder.due(step)
+
+
+def _paced(most: int, seconds: float) -> int:
+    """Updates at a time, at most, after so many took so long."""
+    return 2 * most if seconds < ASK_S / 2 else max(1, most // 2) if seconds > ASK_S else most
 
 
 def updates(settings: Any, per_epoch: int) -> int:

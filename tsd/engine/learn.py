@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from tsd.engine.batches import Batches
 from tsd.engine.optim import columns, course, optimizer
 from tsd.engine.stack import Stack, batched_values
 from tsd.engine.step import Batch, descent, gradients_by, in_place, reached
@@ -28,13 +29,27 @@ class Learn:
     Args:
         update: (update from 0, its batch) → the loss of every trial; moves the parameters of the stack.
         memory: what the optimizer carries from step to step.
+        at_once: as `several`, where several updates can be made in one go; None makes one after another.
     """
 
     update: Callable[[int, Batch], Tensor]
     memory: Sequence[Tensor] = ()
+    at_once: Callable[[int, int, Batches, Tensor], None] | None = None
 
     def __call__(self, step: int, batch: Batch) -> Tensor:
         return self.update(step, batch)
+
+    def several(self, low: int, high: int, batches: Batches, health: Tensor) -> None:
+        """Makes the updates low … high − 1. Nobody looks in between, and nothing in here waits for a GPU.
+
+        Args:
+            health: shape (trial,); that of a trial whose loss is not finite becomes NaN and stays so.
+        """
+        if self.at_once:
+            self.at_once(low, high, batches, health)
+            return
+        for step in range(low, high):
+            health.add_(self.update(step, batches.at(step)), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
 
 
 @dataclass(frozen=True)

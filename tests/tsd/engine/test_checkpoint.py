@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tsd.engine import fit as module
 from tsd.engine.fit import fit
 from tsd.engine.rng import Streams
 from tsd.models._module import from_module
@@ -84,7 +85,8 @@ def same(one, other):
 
 @pytest.mark.parametrize("lives", [1, 3])
 @pytest.mark.parametrize("case", CASES)
-def test_a_worker_that_is_lost_costs_the_steps_since_and_no_bit(case, lives):
+def test_a_worker_that_is_lost_costs_the_steps_since_and_no_bit(case, lives, monkeypatch):
+    monkeypatch.setattr(module, "ASK_S", 0)  # asked after every update
     model, values = CASES[case]
     whole = trained(model, values, None)
     keep = Memory(lives=lives)
@@ -97,8 +99,9 @@ def test_a_worker_that_is_lost_costs_the_steps_since_and_no_bit(case, lives):
     assert before == 4 * lives and keep.updates == stacks * 16, "16 updates a stack in all, none of them twice"
 
 
-def test_phases_go_on_with_their_own_optimizer():
+def test_phases_go_on_with_their_own_optimizer(monkeypatch):
     """Sixteen updates: the second phase begins at the eighth; states are kept before it, at its edge and in it."""
+    monkeypatch.setattr(module, "ASK_S", 0)
     model, phases = MLP((INPUTS, 7, 1), "tanh"), [Phase(0.5, squared_error), Phase(0.5, absolute_error)]
     whole = trained(model, {"optimizer": "adam"}, None, phases)
     for lives in (1, 2, 3):
@@ -109,7 +112,8 @@ def test_phases_go_on_with_their_own_optimizer():
         assert same(trained(model, {"optimizer": "adam"}, keep, phases), whole)
 
 
-def test_divergence_is_remembered():
+def test_divergence_is_remembered(monkeypatch):
+    monkeypatch.setattr(module, "ASK_S", 0)
     model, values = MLP((INPUTS, 7, 1), "relu"), {"optimizer": "sgd", "epochs": 40}
     explosive = values | {"momentum": 0.5}
 
@@ -126,11 +130,19 @@ def test_divergence_is_remembered():
 
 def test_a_state_serves_equal_trials_alone():
     model, values = CASES["adam"]
-    keep = Memory(lives=1)
+    keep = Memory(every=2, lives=1)
     with pytest.raises(Lost):
         trained(model, values, keep)
     keep.lives = -1
     assert same(trained(model, values | {"epochs": 3}, keep), trained(model, values | {"epochs": 3}, None))
+
+
+def test_it_is_asked_more_rarely_where_updates_are_quick(monkeypatch):
+    """500 updates: asked after 1, 2, 4 … of them, and wherever somebody looks."""
+    monkeypatch.setattr(module, "ASK_S", 1e9)
+    keep = Memory(every=10**6)
+    trained(CASES["adam"][0], {"epochs": 125}, keep)
+    assert keep.updates < 30
 
 
 def test_training_that_is_soon_over_keeps_nothing():
