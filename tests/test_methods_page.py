@@ -1,21 +1,47 @@
-"""The distillation page shows every method as it declares itself."""
+"""The distillation page and the command show every method as it declares itself."""
 
-from dataclasses import asdict
+import json
 from pathlib import Path
 
 from tsd.methods import METHODS
+from tsd.methods._base import Taxonomy
+from tsd.methods._table import table
+from tsd.sweep.__main__ import main
 
 PAGE = Path(__file__).parent.parent / "docs" / "distillation.md"
 
 
-def table() -> str:
+def markdown() -> str:
     """The methods as a Markdown table."""
-    taxonomy = {name: asdict(METHODS.load(name).Method.taxonomy) for name in METHODS.names()}
-    header = ["method", *next(iter(taxonomy.values()))]
-    rows = [header, ["---"] * len(header), *([f"`{name}`", *row.values()] for name, row in taxonomy.items())]
+    found = table()
+    header = ["method", *next(iter(found.values()))]
+    rows = [header, ["---"] * len(header), *([f"`{name}`", *row.values()] for name, row in found.items())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def test_the_page_shows_the_methods_as_they_are():
     shown = PAGE.read_text().split("<!-- methods: begin -->\n")[1].split("\n<!-- methods: end -->")[0]
-    assert shown == table()
+    assert shown == markdown()
+
+
+def test_the_command_prints_what_each_method_declares_and_programs_can_read_it_back(capsys):
+    assert main(["methods", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == METHODS.names()
+    for name, row in told.items():
+        method = METHODS.load(name).Method
+        needs = row.pop("needs").split(", ")
+        assert Taxonomy(**row) == method.taxonomy
+        assert ("labels" in needs, "features" in needs) == (method.needs.labels, method.needs.features)
+        assert {artefact.name for artefact in method.artefacts} <= set(needs)
+    assert main(["methods"]) == 0
+    shown = capsys.readouterr().out
+    assert all(text in shown for name, method in told.items() for text in (name, *method.values()))
+
+
+def test_stages_input_gradients_and_a_teacher_of_ones_own_are_needs():
+    needs = {name: row["needs"].split(", ") for name, row in table().items()}
+    assert [name for name in needs if "stages" in needs[name]] == ["ab", "fitnet"]
+    assert [name for name in needs if "input gradients" in needs[name]] == ["wasserstein"]
+    assert "student friendly teacher" in needs["student_friendly"]
+    assert [name for name in needs if "images" not in needs[name]] == ["noise"]

@@ -58,11 +58,16 @@ def intra_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: floa
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Pearson's correlation of every row, shape (row,); 0 where a row is constant."""
+    """Pearson's correlation of every row, shape (row,); 0 where a row is constant.
+
+    It is taken as Σ a b / √((Σ a² + 10⁻¹⁶)(Σ b² + 10⁻¹⁶)) with a and b less their means, so that rows which vary by
+    less than 10⁻⁸ count as constant: those of classes that are given no chance.
+    """
     one, other = (rows - rows.mean(-1, keepdim=True) for rows in (one, other))
     lengths = [(rows.square().sum(-1) + TINY).sqrt() for rows in (one, other)]
     return (one * other).sum(-1) / (lengths[0] * lengths[1])
 
 
 TINY = 1e-16
-"""Keeps the length of a constant row, and its slope, finite. Probabilities are of order 1, so nothing else feels it."""
+"""Keeps the length of a constant row, and its slope, finite; rounding makes rows of equal single-precision numbers vary
+by about 10⁻⁸."""

@@ -41,7 +41,8 @@ def soft_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float
         student_logits, teacher_logits: shape (batch, class), same class order.
         temperature: > 0.
     Returns:
-        Scalar in nats: summed over classes, mean over the batch.
+        Scalar in nats: summed over classes, mean over the batch. In single precision its value, not its gradient, is
+        known to about 10⁻⁷ T² nats.
     """
     log_student = torch.log_softmax(student_logits / temperature, dim=-1)
     log_teacher = torch.log_softmax(teacher_logits / temperature, dim=-1)

@@ -68,9 +68,10 @@ def penalised_loss(  # noqa: PLR0917 (the order in which the formula names them)
     """mean ℓ + ε · mean ‖∂ℓ/∂x‖_p, differentiable with respect to whatever `student` depends on.
 
     Args:
-        student, teacher: inputs of shape (batch, …) → outputs.
+        student, teacher: inputs of shape (batch, …) → outputs, and no side effects: a module whose batch norm is in
+            training mode goes through `torch.func.functional_call`, with copies of its buffers.
         x: the inputs.
-        epsilon: ε ≥ 0.
+        epsilon: ε ≥ 0; at 0 this is the mean of ℓ to the bit.
         loss: (student's outputs, teacher's outputs) → ℓ of every sample, shape (batch,), or their mean, a scalar.
         teacher_input_grad: whether the gradient goes through the teacher.
         p: order of the norm, ≥ 1: a ball in the q-norm of the inputs has the norm of 1/p = 1 − 1/q.
@@ -93,11 +94,10 @@ def penalised_terms(
     def total(inputs: Tensor) -> tuple[Tensor, Tensor]:
         answers = teacher(inputs if teacher_input_grad else x)
         each = loss(student(inputs), answers)
-        value = each.sum() if each.ndim else each * len(inputs)
-        return value, value
+        return (each.sum(), each.mean()) if each.ndim else (each * len(inputs), each)
 
-    slopes, value = torch.func.grad(total, has_aux=True)(x)
-    return value / len(x), _norms(slopes.flatten(1), p).mean()
+    slopes, mean = torch.func.grad(total, has_aux=True)(x)
+    return mean, _norms(slopes.flatten(1), p).mean()
 
 
 def _norms(rows: Tensor, p: float) -> Tensor:

@@ -100,10 +100,22 @@ def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params],
     try:
         module.train(train)
         output = functional_call(module, (dict(params), moved), (x,), strict=True)
+    except ValueError as error:
+        if train and len(x) == 1:
+            raise _alone() from error
+        raise
     finally:
         for hook in hooks:
             hook.remove()
     return View(output, features, moved)
+
+
+def _alone() -> UserError:
+    return UserError(
+        "Training met a batch of one sample, and batch norm over vectors, or over maps of one place, has nothing to "
+        "normalise it by. The last batch of an epoch is what is left of the samples: choose a batch_size, or in a "
+        "teacher's training a teacher_batch_size, that leaves more than one."
+    )
 
 
 def from_module(

@@ -236,12 +236,12 @@ def track(
 
 @app.command
 def methods(*, as_json: Json = False) -> int:
-    """The distillation methods: who teaches, what passes, where it attaches, on which data, when."""
-    from tsd.methods import METHODS
+    """The distillation methods: who teaches, what passes, where it attaches, on which data, when; what each needs."""
+    from tsd.methods._table import table
     from tsd.sweep.look import render_table
 
-    table = {name: asdict(METHODS.load(name).Method.taxonomy) for name in METHODS.names()}
-    header = ["method", *next(iter(table.values()))]
-    rows: list[list[Any]] = [[name, *row.values()] for name, row in table.items()]
-    print(json.dumps(table, indent=2) if as_json else render_table(header, rows))
+    found = table()
+    header = ["method", *next(iter(found.values()))]
+    rows: list[list[Any]] = [[name, *row.values()] for name, row in found.items()]
+    print(json.dumps(found, indent=2) if as_json else render_table(header, rows))
     return 0

@@ -82,6 +82,35 @@ def test_a_ball_without_radius_leaves_the_mean_loss():
     assert linear_loss(0.0).item() == half_square(X @ W.mT, X @ V.mT).mean().item()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 7, 50, 96])
+def test_a_ball_without_radius_leaves_softened_answers_to_the_bit(rows):
+    draw = torch.Generator().manual_seed(rows)
+    own, other = torch.randn(2, rows, 10, generator=draw)
+    found = penalised_loss(lambda x: x, lambda x: other, own, 0.0, soft)
+    assert found.item() == soft(own, other).item()
+
+
+def test_a_module_with_batch_norm_in_training_is_called_with_copies_of_its_buffers():
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 4, generator=draw, dtype=torch.float64)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 3)).double()
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+    def student(inputs):
+        copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        return torch.func.functional_call(module, copies, (inputs,))
+
+    teacher = partial(affine, torch.randn(3, 4, generator=draw, dtype=torch.float64))
+    found = penalised_loss(student, teacher, x, 0.5, soft)
+    found.backward()
+    assert all(param.grad.isfinite().all() and param.grad.any() for param in [module[0].weight, module[2].weight])
+    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())
+    inputs = x.clone().requires_grad_()
+    [slopes] = torch.autograd.grad(len(x) * soft(module(inputs), teacher(inputs)), inputs)
+    want = soft(module(x), teacher(x)) + 0.5 * slopes.norm(dim=1).mean()
+    assert found.item() == pytest.approx(want.item(), rel=1e-9)
+
+
 def test_the_loss_is_affine_in_the_radius():
     at = [linear_loss(epsilon).item() for epsilon in (0.0, 1.0, 3.0)]
     assert at[2] - at[0] == pytest.approx(3 * (at[1] - at[0]), rel=1e-12)

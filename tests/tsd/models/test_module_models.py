@@ -124,6 +124,16 @@ def test_an_unknown_feature_point_is_named_with_those_that_exist():
         from_module(lambda: nn.Sequential(nn.Linear(1, 1)), ("con1",))
 
 
+def test_one_sample_is_too_few_for_batch_norm_over_vectors_in_training_alone():
+    model = from_module(lambda: nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+    params, buffers = model.init(draw())
+    x = torch.ones(2, 3)
+    with pytest.raises(UserError, match=r"one sample.*batch_size"):
+        model.forward(params, buffers, x[:1], train=True)
+    assert model.forward(params, buffers, x[:1]).output.isfinite().all()
+    assert model.forward(params, buffers, x, train=True).output.isfinite().all()
+
+
 def test_weights_fill_torchs_default_bounds_and_norms_start_at_one_and_zero():
     """nn.Linear and nn.Conv2d draw U(±1/√fan_in): half-width and standard deviation 1/√(3 fan_in)."""
     params, buffers = cnn.build(16, 0, "relu", GREY, 10).init(draw())

@@ -45,6 +45,13 @@ def test_data_that_cannot_be_learned_are_told_by_file_and_number(tmp_path, array
     assert "mine.npz" in str(told.value)
 
 
+@pytest.mark.parametrize("way", ["loop", "vmap"])
+@pytest.mark.parametrize("rows", [{"batch_size": 1}, {"batch_size": 7, "samples_per_class": 5}])
+def test_a_batch_of_one_sample_that_an_adapter_cannot_normalise_is_told_with_a_way_out(rows, way):
+    with pytest.raises(UserError, match=r"a batch of one sample.*choose a batch_size"):
+        run_pack(distill, [trial(method="fitnet", steps=24, way=way, **rows)], [seeds()], SHELF)
+
+
 CNN = {"teacher": "cnn", "teacher_width": 4, "teacher_depth": 2, "student": "cnn", "student_width": 2}
 STAGED = {**CNN, "student_depth": 2, "way": "vmap"}
 
