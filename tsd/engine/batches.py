@@ -35,7 +35,8 @@ class Batches:
         samples: in each trial's data.
         per_epoch: updates that take the data once through.
         shared: entries that all trials have alike, (sample, …).
-        own: the other ones, (trial · sample, …).
+        own: the other ones, (trial · sample, …); what several trials hold as one object is there once.
+        first_rows: where in `own` the samples of each trial begin, (trial, 1).
         altered: whether the batch that is learned is another one than that taken.
     """
 
@@ -53,16 +54,22 @@ class Batches:
         self.per_epoch = ceil(self.samples / self.size)
         same = {name for name, tensor in train[0].items() if all(_equal(tensor, each[name]) for each in train[1:])}
         self.shared = {name: train[0][name] for name in same}
-        own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in train])
+        places = {_key(each): each for each in train}
+        kept = list(places.values())
+        own = side_by_side([{name: tensor for name, tensor in each.items() if name not in same} for each in kept])
         self.own = {name: tensor.flatten(0, 1) for name, tensor in own.items()}
-        one_order = len({each.seeds.get("data", 0) for each in seeds}) == 1
-        self._seeds = list(seeds[:1] if one_order else seeds)
+        self._streams = {each.seeds.get("data", 0): each for each in seeds}
+        numbers = {seed: number for number, seed in enumerate(self._streams)}
+        self._which = [numbers[each.seeds.get("data", 0)] for each in seeds]
         self.device = train[0]["x"].device
-        self._first_rows = torch.arange(self._trials, device=self.device).unsqueeze(1) * self.samples
+        held = {key: number for number, key in enumerate(places)}
+        firsts = [self.samples * held[_key(each)] for each in train]
+        self.first_rows = torch.tensor(firsts, device=self.device).unsqueeze(1)
         row_bytes = sum(tensor[0].nbytes for each in (self.shared, self.own) for tensor in each.values())
         self._ahead = max(1, AHEAD_BYTES // (row_bytes * self.size * self._trials))
+        self._orders: dict[int, Tensor] = {}
         self._place = (-1, -1)
-        self._whole = _together(whole)
+        self.whole = _together(whole)
         self._alters, self.altered = alters, bool(alters)
 
     @classmethod
@@ -75,14 +82,12 @@ class Batches:
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""
         epoch, index = divmod(step, self.per_epoch)
-        if epoch != self._place[0]:
-            self._order = self.order(epoch)
         block, index = divmod(index, self._ahead)
         if (epoch, block) != self._place:
-            self._place, self._block = (epoch, block), self._gather(block)
+            self._place, self._block = (epoch, block), self._gather(epoch, block)
         low = index * self.size
         batch = {name: tensor[:, low : low + self.size] for name, tensor in self._block.items()}
-        return self._altered(step, batch) | self._whole
+        return self._altered(step, batch) | self.whole
 
     def _altered(self, step: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if not self.altered:
@@ -92,17 +97,49 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """Sample numbers in the order of this epoch, on the device: (trial, sample), or (1, sample) where all agree."""
-        orders = [each.generator("data", "order", step=epoch).permutation(self.samples) for each in self._seeds]
-        return torch.from_numpy(np.stack(orders)).to(self.device)
+        if epoch not in self._orders:
+            drawn = [e.generator("data", "order", step=epoch).permutation(self.samples) for e in self._streams.values()]
+            every = np.stack([drawn[which] for which in self._which] if len(drawn) > 1 else drawn)
+            self._orders = {epoch: sent(torch.from_numpy(every), self.device)}
+        return self._orders[epoch]
 
-    def _gather(self, block: int) -> dict[str, Tensor]:
+    def alike(self, step: int) -> int | None:
+        """How many batches from that of update `step` on are of one size; None where all are."""
+        if self.samples % self.size == 0:
+            return None
+        index = step % self.per_epoch
+        return max(1, self.per_epoch - 1 - index)
+
+    def rows(self, step: int, count: int) -> Tensor:
+        """Sample numbers of the batches of `count` updates from `step` on, which are `alike`: (update, trial, sample),
+        or (update, 1, sample) where all trials agree."""
+        found, end = [], step + count
+        while step < end:
+            epoch, index = divmod(step, self.per_epoch)
+            here = min(end - step, self.per_epoch - index)
+            low, high = index * self.size, min((index + here) * self.size, self.samples)
+            found.append(self.order(epoch)[:, low:high].unflatten(1, (here, -1)).transpose(0, 1))
+            step += here
+        return torch.cat(found)
+
+    def _gather(self, epoch: int, block: int) -> dict[str, Tensor]:
         """The next few batches in one piece: one gathering for many steps where samples are small."""
         span = self._ahead * self.size
-        rows = self._order[:, block * span : (block + 1) * span]
-        own_rows = rows + self._first_rows if self.own else rows
+        rows = self.order(epoch)[:, block * span : (block + 1) * span]
+        own_rows = rows + self.first_rows if self.own else rows
         taken = {name: _take(tensor, rows) for name, tensor in self.shared.items()}
         taken |= {name: _take(tensor, own_rows) for name, tensor in self.own.items()}
         return {name: tensor.expand(self._trials, *tensor.shape[1:]) for name, tensor in taken.items()}
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Numbers of the processor on the device, without waiting for it."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def _key(train: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Equal for data that are the same objects."""
+    return tuple(map(id, train.values()))
 
 
 def _together(whole: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tsd.engine.batches import Batches
-from tsd.engine.optim import columns, course, optimizer
+from tsd.engine.optim import Numbers, columns, course, optimizer
 from tsd.engine.stack import Stack, batched_values
 from tsd.engine.step import Batch, descent, gradients_by, in_place, reached
 from tsd.models._base import DenseModel, Model, Params
@@ -27,17 +27,22 @@ class Learn:
     """What makes the updates of a stack.
 
     Args:
-        update: (update from 0, its batch) → the loss of every trial; moves the parameters of the stack.
+        move: (batch, numbers of the update) → the loss of every trial; moves the parameters of the stack.
+        numbers: update from 0 → what differs from one update to the next beside the batch.
         memory: what the optimizer carries from step to step.
+        values: what differs between the trials (step sizes, coefficients): `move` reads it from these tensors.
         at_once: as `several`, where several updates can be made in one go; None makes one after another.
     """
 
-    update: Callable[[int, Batch], Tensor]
+    move: Callable[[Batch, Numbers], Tensor]
+    numbers: Callable[[int], tuple[float, ...]] = lambda step: ()
     memory: Sequence[Tensor] = ()
+    values: Sequence[Tensor] = ()
     at_once: Callable[[int, int, Batches, Tensor], None] | None = None
 
     def __call__(self, step: int, batch: Batch) -> Tensor:
-        return self.update(step, batch)
+        """Makes the update `step`. Returns the loss of every trial."""
+        return self.move(batch, self.numbers(step))
 
     def several(self, low: int, high: int, batches: Batches, health: Tensor) -> None:
         """Makes the updates low … high − 1. Nobody looks in between, and nothing in here waits for a GPU.
@@ -49,7 +54,7 @@ class Learn:
             self.at_once(low, high, batches, health)
             return
         for step in range(low, high):
-            health.add_(self.update(step, batches.at(step)), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
+            health.add_(self(step, batches.at(step)), alpha=0)  # 0 · ∞ and 0 · NaN are NaN, and stay
 
 
 @dataclass(frozen=True)
@@ -92,32 +97,40 @@ def learner(
     values = batched_values(trials, batch["x"].device)
     if phase.lr:
         values["lr"] = torch.where(values[phase.lr] > 0, values[phase.lr], values["lr"])
-    share = course(settings)
+    share, scheduled = course(settings), settings.schedule != "constant"
+
+    def shares(step: int) -> tuple[float, ...]:
+        return (share((step - low) / (high - low)),) if scheduled else ()
+
     if folds(objective, stack.model, stack.params, settings, way):
         descend = descent(cast(DenseModel, stack.model), settings, values, phase.loss, stack.params)
-        return Learn(lambda step, batch: descend(batch, share((step - low) / (high - low))))
+        return Learn(lambda batch, numbers: descend(batch, *(numbers or (1.0,))), shares, (), list(values.values()))
     names = list(stack.params)
     if len(objective.phases) > 1:
         names = reached(stack, settings, values, phase.loss, batch)
     trained = {name: stack.params[name] for name in names}
     gradients = gradients_by(way, stack.model, settings, values, phase.loss, names)
-    pull = _pull(objective, trials, trained)
+    pull, coefficients = _pull(objective, trials, trained)
     rule = phase.optimizer or settings.optimizer
     update = optimizer(rule, list(trained.values()), values, nesterov=settings.nesterov)
 
-    def learn(step: int, batch: Batch) -> Tensor:
+    def move(batch: Batch, numbers: Numbers) -> Tensor:
         losses, grads, stack.buffers = gradients(stack.params, stack.buffers, batch)
-        update(pull(grads), step - low, share((step - low) / (high - low)))
+        *own, now = numbers if scheduled else (*numbers, 1.0)
+        update.move(pull(grads), own, now)
         return losses
 
-    return Learn(learn, update.memory)
+    def numbers(step: int) -> tuple[float, ...]:
+        return (*update.numbers(step - low), *shares(step))
+
+    return Learn(move, numbers, update.memory, [*values.values(), *coefficients])
 
 
 def _pull(
     objective: Objective, trials: Sequence[Any], params: Mapping[str, Tensor]
-) -> Callable[[Mapping[str, Tensor]], list[Tensor]]:
-    """Adds the gradients of the penalties, 2 c p of c ‖p‖² and c r/‖r‖ of c ‖r‖ (0 at r = 0), and puts the gradients in
-    the order of `params`."""
+) -> tuple[Callable[[Mapping[str, Tensor]], list[Tensor]], list[Tensor]]:
+    """What adds the gradients of the penalties, 2 c p of c ‖p‖² and c r/‖r‖ of c ‖r‖ (0 at r = 0), and puts the
+    gradients in the order of `params`; and the tensors that it reads."""
     doubled = {name: 2 * c for name, c in _coefficients(objective.penalties, trials, params).items()}
     groups = _coefficients(objective.group_penalties, trials, params)
 
@@ -130,7 +143,7 @@ def _pull(
             pulled[name] = pulled[name].addcmul(params[name] / norms, c)
         return [pulled[name] for name in params]
 
-    return pull
+    return pull, [*doubled.values(), *groups.values()]
 
 
 def _coefficients(
