@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
@@ -118,10 +120,11 @@ class Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
     @classmethod
-    def fields(cls) -> dict[str, Field]:
+    @cache  # a worker asks for every trial, and the hints cost more than a short trial's training
+    def fields(cls) -> Mapping[str, Field]:
         """Every declared field by name, in the order of declaration."""
         hints = get_type_hints(cls, include_extras=True)
-        return {name: _describe(name, hints[name], info) for name, info in cls.model_fields.items()}
+        return MappingProxyType({name: _describe(name, hints[name], info) for name, info in cls.model_fields.items()})
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Any:
