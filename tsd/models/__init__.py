@@ -46,7 +46,7 @@ def check(name: str) -> None:
     hint = f" Did you mean `{near[0]}`?" if near else ""
     raise UserError(
         f"There is no classifier `{name}`; there are {', '.join(f'`{each}`' for each in classifiers())}, and those of "
-        f"torchvision that end in an affine layer, such as `{TORCHVISION}resnet18`.{hint}"
+        f"torchvision, such as `{TORCHVISION}resnet18`.{hint}"
     )
 
 

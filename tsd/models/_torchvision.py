@@ -39,8 +39,24 @@ CHAINS: dict[str, tuple[type[nn.Module], ...]] = {
 """torchvision's classes that run their children in order, and what they do in front of the last one."""
 CONTAINERS = ("features", "layers", "trunk_output", "classifier")
 """Children whose own children are the blocks."""
-HEADLESS = "squeezenet"
-"""Ends in a convolution: it has no embedding."""
+
+
+class ConvolutionHead(nn.Module):
+    """The end of a network whose last layer is a convolution, which comes before the pooling and not behind it.
+
+    Its `embedding` is the mean of the map that this layer reads; the answers do not go through it.
+    """
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.embedding = GlobalPool()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channel, height, width) → (batch, class)."""
+        self.embedding(x)
+        answers: Tensor = self.layers(x)
+        return answers.flatten(1)
 
 
 @dataclass(frozen=True)
@@ -83,9 +99,10 @@ class Named:
 
 
 def names() -> list[str]:
-    """Every classifier of torchvision that ends in an affine layer, by torchvision's name."""
+    """Every classifier of torchvision, by torchvision's name."""
     zoo = _zoo()
-    return [name for name in zoo.list_models(module=zoo) if not name.startswith(HEADLESS)]
+    listed: list[str] = zoo.list_models(module=zoo)
+    return listed
 
 
 def _zoo() -> ModuleType:
@@ -103,6 +120,9 @@ def _network(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Module
     _adapt_stem(module, input_shape)
     if type(module).__name__ in CHAINS:
         return _chain(module)
+    if type(module).__name__ == "SqueezeNet":
+        blocks = OrderedDict((f"features{key}", block) for key, block in module.features.named_children())
+        return nn.Sequential(blocks | {"head": ConvolutionHead(module.classifier)})
     path, head = [(path, layer) for path, layer in module.named_modules() if isinstance(layer, nn.Linear)][-1]
     _put(module, path, nn.Sequential(OrderedDict(embedding=nn.Identity(), head=head)))
     return module

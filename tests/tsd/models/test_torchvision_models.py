@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from tsd.engine.rng import Streams
 from tsd.errors import UserError
 from tsd.models import MODELS, _torchvision, check, classifiers, load
+from tsd.models._base import below
 
 SMALL, LARGE = (3, 32, 32), (3, 96, 96)
 CHAINED = {
@@ -101,6 +102,20 @@ def test_the_embedding_is_what_the_last_layer_reads(name):
     weight, bias = list(params.values())[-2:]
     assert weight.shape[0] == 7
     torch.testing.assert_close(view.output, view.features[model.embedding] @ weight.T + bias)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_a_network_that_ends_in_a_convolution_is_the_original_and_is_embedded_in_front_of_it(name):
+    original = _torchvision._zoo().get_model(name, weights=None, num_classes=10).eval()
+    model = built(name, LARGE)
+    state = dict(zip(dict(original.named_parameters()), model.module.parameters(), strict=True))
+    params, x = dict(model.module.named_parameters()), images(2, LARGE)
+    with torch.no_grad():
+        view = model.forward(params, {}, x)
+        torch.testing.assert_close(view.output, functional_call(original, state, (x,)))
+        read = functional_call(original.features, below("features.", state), (x,))
+    torch.testing.assert_close(view.features[model.embedding], read.mean((2, 3)))
+    assert model.forward(*start(built(name)), images()).output.shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -207,7 +222,7 @@ def test_an_unknown_name_is_said_with_the_nearest(name, nearest):
 def test_every_name_at_hand_is_good():
     for name in [*classifiers(), *(f"torchvision/{each}" for each in _torchvision.names())]:
         check(name)
-    for name in ("torchvision/squeezenet1_0", "spectral_mlp"):
+    for name in ("torchvision/fcn_resnet50", "spectral_mlp"):
         with pytest.raises(UserError, match=f"no classifier `{name}`"):
             check(name)
 
