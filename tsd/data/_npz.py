@@ -50,8 +50,10 @@ def _read(path: Path) -> list[Array]:
                 )
             return [file[key] for key in KEYS]
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        # Of what it takes for a pickle, NumPy says how to load it all the same.
+        reason = "it is no NumPy file" if "unsafely" in str(error) else str(error).rstrip(".")
         raise UserError(
-            f"{path} cannot be read: {error}. It may be cut short, or hold Python objects, which are never loaded. "
+            f"{path} cannot be read: {reason}. It may be cut short, or hold Python objects, which are never loaded. "
             f"Write it again: {EXPECTED}."
         ) from error
 

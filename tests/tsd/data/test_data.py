@@ -139,6 +139,14 @@ def test_a_truncated_npz_is_refused_by_name(tmp_path, kept):
         data.load(str(path))
 
 
+def test_what_numpy_takes_for_a_pickle_is_refused_without_its_advice_to_load_it(tmp_path):
+    path = tmp_path / "other.npz"
+    path.write_text("x_train: 1")
+    with pytest.raises(UserError, match=r"other\.npz cannot be read: it is no NumPy file") as error:
+        data.load(str(path))
+    assert "pickle" not in str(error.value)
+
+
 def test_a_flipped_byte_inside_an_npz_is_refused_by_name(tmp_path):
     path = tmp_path / "flipped.npz"
     saved(path)
