@@ -23,6 +23,7 @@ from tsd.studies._distill_pupil import bare
 
 WAYS = ("loop", "vmap", "dense")
 NAMES = METHODS.names()
+MAPS = ("at", "factor_transfer", "nst", "review", "vid")
 SHELF = MemoryShelf()
 distill = STUDIES.load("distill")
 
@@ -167,9 +168,10 @@ def test_a_student_gets_the_same_bits_alone_and_among_others_with_other_settings
         own = {f.name: float(f.default) * (1 - 0.2 * i) for f in numbers}
         return trial(name, way=way, lr=1e-2 / (i + 1), **chain, **own)
 
-    method = one(0).part("method")
-    if way == "dense" and (method.needs.features or method.needs.input_gradients):
-        pytest.skip("gradients are written by hand for losses of the output alone")
+    if way == "dense" and one(0).part("method").needs.input_gradients:
+        pytest.skip("gradients are written by hand where the student is asked once")
+    if way == "dense" and name in MAPS:
+        pytest.skip("the method compares maps, which chains of affine layers do not have")
     together = outcomes([one(i) for i in range(3)], [seeds(i) for i in range(3)])
     assert outcomes([one(1)], [seeds(1)]) == [together[1]]
     assert outcomes([one(2), one(0)], [seeds(2), seeds(0)]) == [together[2], together[0]]

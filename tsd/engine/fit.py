@@ -61,7 +61,6 @@ def fit(
     group_penalties: Penalties | None = None,
     trace: Trace | None = None,
     device: str = "cpu",
-    reads_features: bool = False,
     keep: Keep | None = None,
 ) -> list[Fit]:
     """Train every start with the fields of its trial. On one CPU thread each result has the same bits in any company.
@@ -73,7 +72,6 @@ def fit(
         group_penalties: the same for groups: c Σ ‖row‖ over the rows of the parameter, its vectors along the last axis.
         trace: looked at `curve_points` times, the untrained student and the last step included.
         device: cpu, cuda, …
-        reads_features: whether `loss` reads hidden features, which the dense way does not show.
         keep: where long training is kept now and then, and goes on from; the bits are those of training in one go.
     Returns:
         One `Fit` a start, in the order given.
@@ -84,7 +82,7 @@ def fit(
         return []
     phases = [Phase(1.0, loss)] if callable(loss) else loss
     place = torch.device(device)
-    way = choose(trials[0].way, starts[0].model, reads_features, place, trials[0].precision)
+    way = choose(trials[0].way, starts[0].model, place, trials[0].precision)
     ready = placed(starts, place, getattr(torch, trials[0].dtype))
     objective = Objective(phases, penalties, group_penalties)
     fits: dict[int, Fit] = {}

@@ -19,6 +19,36 @@ SHAPED = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.defaul
 """Operations that read the shape of their input alone."""
 
 
+def _batch_norm(x: Tensor, *arguments: Any) -> Any:
+    """Batch norm of vectors by their own statistics alone, (sample, channel), and its inverse deviations. Written out
+    channel by channel, for the last bit of torch's own depends on where a channel stands in memory."""
+    weight, bias, running, _, training, _, epsilon = arguments
+    if x.ndim != 2 or running is not None or not training:
+        return NotImplemented
+    rows = x.mT.contiguous()
+    mean = rows.mean(1)
+    away = rows - mean.unsqueeze(1)
+    inverse = 1 / (away.square().mean(1) + epsilon).sqrt()
+    return (away * (inverse * weight).unsqueeze(1) + bias.unsqueeze(1)).mT, mean, inverse
+
+
+def _batch_norm_backward(slope: Tensor, x: Tensor, *arguments: Any) -> Any:
+    """Gradients of `_batch_norm` with respect to its inputs, weight and bias."""
+    weight, running, _, mean, inverse, training, *_ = arguments
+    if x.ndim != 2 or running is not None or not training:
+        return NotImplemented
+    rows, unit = slope.mT.contiguous(), (x.mT.contiguous() - mean.unsqueeze(1)) * inverse.unsqueeze(1)
+    own, along = rows.mean(1), (rows * unit).mean(1)
+    away = rows - own.unsqueeze(1) - unit * along.unsqueeze(1)
+    return (away * (inverse * weight).unsqueeze(1)).mT, along * len(x), own * len(x)
+
+
+WRITTEN_OUT = {
+    aten.native_batch_norm.default: _batch_norm,
+    aten.native_batch_norm_backward.default: _batch_norm_backward,
+}
+
+
 def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of dictionaries of tensors, recorded once for each `shape`: an extra first argument, which stands for
     the shapes of all others."""
@@ -28,11 +58,21 @@ def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves = [tensor for group in groups for tensor in group.values()]
         if shape not in graphs:
             names = [list(group) for group in groups]
-            recording = make_fx(lambda *flat: function(*_regroup(names, flat)))(*leaves)
+            recording = make_fx(lambda *flat: function(*_regroup(names, flat)), WRITTEN_OUT)(*leaves)
             graphs[shape] = _settled(recording, leaves).forward
         return graphs[shape](*leaves)
 
     return replay
+
+
+def values_read(function: Callable[..., Any], *groups: Mapping[str, Tensor]) -> list[list[str]]:
+    """Of each group, the names of those tensors whose values `function` reads."""
+    names = [list(group) for group in groups]
+    leaves = [tensor.detach() for group in groups for tensor in group.values()]  # one that is given twice is two
+    graph = make_fx(lambda *flat: function(*_regroup(names, flat)))(*leaves).graph
+    graph.eliminate_dead_code()
+    inputs = iter(node for node in graph.nodes if node.op == "placeholder")
+    return [[name for name in group if next(inputs).users] for group in names]
 
 
 def _regroup(names: list[list[str]], flat: Sequence[Tensor]) -> list[dict[str, Tensor]]:

@@ -59,7 +59,6 @@ def _gradient_pack(  # noqa: PLR0917
         group_penalties=getattr(study, "group_penalties", None),
         trace=getattr(study, "trace", None),
         device=device,
-        reads_features=hasattr(study, "reads_features") and study.reads_features(trials[0]),
         keep=keep,
     )
     with torch.no_grad():

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from tsd.engine import dense
-from tsd.engine.recorded import recorded
+from tsd.engine.optim import columns
+from tsd.engine.recorded import recorded, values_read
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
-from tsd.models._base import DenseModel, Features, Model, Params, View
+from tsd.models._base import Accompanied, DenseModel, Features, Layer, Model, Params, View
 from tsd.models._chain import ACTIVATIONS
 
 Batch = Mapping[str, Tensor]
@@ -37,20 +38,20 @@ Descent = Callable[[Batch, float], Tensor]
 """(batch, schedule's share of the learning rate) → loss of every trial; moves the parameters it was made for."""
 
 
-def choose(way: str, model: Model, reads_features: bool, device: torch.device, precision: str = "full") -> str:
+def choose(way: str, model: Model, device: torch.device, precision: str = "full") -> str:
     """The way that is taken where `way` was asked for. The rule reads static fields and the kind of device alone, never
     a clock, so that a row's numbers do not depend on the machine's mood.
 
     Raises:
         UserError: dense was asked for where gradients cannot be written by hand.
     """
-    by_hand = isinstance(model, DenseModel) and not reads_features and precision == "full"
+    by_hand = isinstance(model, DenseModel) and precision == "full"
     if way == "dense" and not by_hand:
-        reason = "the loss reads hidden features" if reads_features else f"{type(model).__name__} is no chain of layers"
+        reason = f"{type(model).__name__} is none, or is asked again inside the loss"
         reason = f"precision is {precision}, and products by hand are full ones" if precision != "full" else reason
         raise UserError(
-            "`way: dense` writes gradients by hand, which is possible for chains of affine layers whose loss reads the "
-            f"output alone; here {reason}. Leave `way` out, or write `way: vmap` or `way: loop`."
+            "`way: dense` writes gradients by hand, which is possible for chains of affine layers that the loss "
+            f"only looks at; here {reason}. Leave `way` out, or write `way: vmap` or `way: loop`."
         )
     if way != "auto":
         return way
@@ -74,7 +75,7 @@ def gradients_by(  # noqa: PLR0917
     """
     trial_of = trial_maker(trial)
     if way == "dense" and isinstance(model, DenseModel):
-        return _dense(model, trial_of, values, loss)
+        return _dense(model, trial_of, values, loss, names)
     return (_loop if way == "loop" else _vmap)(model, trial_of, values, loss, names)
 
 
@@ -135,15 +136,37 @@ def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
     return gradients
 
 
-def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> Gradients:
-    many, activation = _of_output(trial_of, loss), ACTIVATIONS[model.activation]
+class _Pass(NamedTuple):
+    """What the losses of a stack say of one pass of its chains.
+
+    Args:
+        signals: of the hidden layers.
+        slopes: of the losses with respect to what they read of the chain, by point.
+        own: of the losses with respect to the parameters that they read themselves.
+        buffers: after the pass.
+    """
+
+    losses: Tensor
+    signals: dense.Signals
+    slopes: dict[str, Tensor]
+    own: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+Passing = Callable[[Sequence[Layer], Tensor, Params, Params, Batch], _Pass]
+"""(layers, inputs (trial, sample, feature), parameters, buffers, batch) → one pass."""
+
+
+def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
+    passing, activation = _passing(model, trial_of, values, loss), ACTIVATIONS[model.activation]
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
         x, layers = batch["x"].flatten(2), model.layers(params)
-        output, signals = dense.forward(layers, activation, x)
-        slopes, losses = many(x.shape[1], {"output": output}, batch, values)
-        grads = dense.backward(layers, activation, x, signals, slopes["output"])
-        return losses, model.pullback(params, grads), dict(buffers)
+        seen = passing(layers, x, params, buffers, batch)
+        by_hand = dense.backward(layers, activation, x, seen.signals, seen.slopes)
+        found = seen.own | model.pullback(params, by_hand)
+        grads = {name: found[name] if name in found else torch.zeros_like(params[name]) for name in names}
+        return seen.losses, grads, seen.buffers
 
     return gradients
 
@@ -151,25 +174,59 @@ def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> 
 def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: Params) -> Descent:
     """Plain stochastic gradient descent of a stack whose layers are `in_place`, the dense way: a gradient is subtracted
     while it is summed. Arguments as of `gradients_by`, and the parameters that move."""
-    many, activation = _of_output(trial_maker(trial), loss), ACTIVATIONS[model.activation]
+    passing, activation = _passing(model, trial_maker(trial), values, loss), ACTIVATIONS[model.activation]
     layers = model.layers(params)
-    rates = values["lr"].view(-1, 1) if layers[-1].weight.shape[2] == 1 else values["lr"].view(-1, 1, 1)
 
     def descend(batch: Batch, share: float) -> Tensor:
-        x = batch["x"].flatten(2)
-        output, signals = dense.forward(layers, activation, x)
-        slopes, losses = many(x.shape[1], {"output": output}, batch, values)
-        slope = slopes["output"] * (rates if share == 1 else rates * share)
-        dense.descend(layers, activation, x, signals, slope)
-        return losses
+        x, rates = batch["x"].flatten(2), values["lr"] if share == 1 else values["lr"] * share
+        seen = passing(layers, x, params, {}, batch)
+        steps = {name: slope * columns(rates, [slope])[0] for name, slope in seen.slopes.items()}
+        dense.descend(layers, activation, x, seen.signals, steps)
+        return seen.losses
 
     return descend
+
+
+def _passing(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> Passing:
+    """Passes of the chains by hand, and by autograd slopes of the losses alone: with respect to those points of the
+    chain and those parameters that they read themselves, which is found on the first trial's first batch."""
+    activation, around = ACTIVATIONS[model.activation], model.around if isinstance(model, Accompanied) else None
+
+    def one(  # noqa: PLR0917
+        read: Params, trained: Params, shown: Params, beside: Params, buffers: Params, batch: Batch, value: Params
+    ) -> tuple[Tensor, Params]:
+        features = Features({**shown, **read})
+        view = View(features.pop(dense.OUTPUT), features, buffers)
+        if around:
+            view = around(view, {**beside, **trained}, buffers)
+        return loss(view, batch, trial_of(value)), view.buffers
+
+    def all_read(params: Params, buffers: Params, batch: Batch) -> tuple[list[str], list[str]]:
+        own, state, sample, value = (_alone(group) for group in (params, buffers, batch, values))
+        view = model.forward(own, state, sample["x"], train=True)
+        shown = {dense.OUTPUT: view.output, **view.features}
+        points, trained, *_ = values_read(one, shown, own, {}, {}, state, sample, value)
+        return points if points or trained else [dense.OUTPUT], trained
+
+    many = recorded(vmap(grad_and_value(one, argnums=(0, 1), has_aux=True)))
+    reads: dict[str, list[str]] = {}
+
+    def passing(layers: Sequence[Layer], x: Tensor, params: Params, buffers: Params, batch: Batch) -> _Pass:
+        if not reads:
+            reads["points"], reads["params"] = all_read(params, buffers, batch)
+        shown, signals = dense.forward(layers, activation, x, reads["points"])
+        read, beside = {name: shown.pop(name) for name in reads["points"]}, dict(params) if around else {}
+        trained = {name: beside.pop(name) for name in reads["params"]}
+        (slopes, own), (losses, moved) = many(x.shape[1], read, trained, shown, beside, buffers, batch, values)
+        return _Pass(losses, signals, slopes, own, moved)
+
+    return passing
 
 
 def in_place(model: Model, params: Params) -> bool:
     """Whether the layers of the model are its parameters themselves, all of them trained, so that they move when their
     layers are written to; and not products, negatives or parts of them."""
-    if not isinstance(model, DenseModel):
+    if not isinstance(model, DenseModel) or isinstance(model, Accompanied):
         return False
     layers = model.layers(params)
     held = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
@@ -177,15 +234,6 @@ def in_place(model: Model, params: Params) -> bool:
     return all(layer.trained for layer in layers) and places == sorted(
         (tensor.data_ptr(), tensor.numel()) for tensor in params.values()
     )
-
-
-def _of_output(trial_of: TrialOf, loss: Loss) -> Callable[..., Any]:
-    """Gradients and values of a stack's losses, as functions of the outputs."""
-
-    def one(shown: Params, batch: Batch, value: Params) -> Tensor:
-        return loss(View(shown["output"], {}, {}), batch, trial_of(value))
-
-    return recorded(vmap(grad_and_value(one)))
 
 
 def _alone(stack: Params) -> dict[str, Tensor]:

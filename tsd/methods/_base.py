@@ -27,7 +27,8 @@ Terms = Mapping[str, "Tensor"]
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be provided. A method that needs labels and logits only is stepped with hand-written gradients.
+    """What must be provided. Where the student is a chain of affine layers, any method without input gradients is stepped
+    with hand-written gradients.
 
     Args:
         labels: reads the labels.
@@ -95,7 +96,8 @@ def _unknown(name: str, x: Tensor) -> Tensor:
     raise KeyError(name)
 
 
-def _nobody(x: Tensor, *, train: bool = True) -> View:
+def nobody(x: Tensor, *, train: bool = True) -> View:
+    """Answers no one."""
     raise TypeError("this method did not declare that it asks the networks again")
 
 
@@ -128,8 +130,8 @@ class Lesson:
     drawn: Mapping[str, Tensor] = field(default_factory=dict)
     adapt: Callable[[str, Tensor], Tensor] = _unknown
     frozen: Callable[[str, Tensor], Tensor] = _unknown
-    ask_student: Callable[..., View] = _nobody
-    ask_teacher: Callable[[Tensor], View] = _nobody
+    ask_student: Callable[..., View] = nobody
+    ask_teacher: Callable[[Tensor], View] = nobody
     memory: MutableMapping[str, Tensor] = field(default_factory=dict)
     networks: tuple[Traits, ...] = ()
 

@@ -112,7 +112,7 @@ class Layer:
 @runtime_checkable
 class DenseModel(Model, Protocol):
     """A model that is a plain chain of affine layers with one activation between them, so that its gradient can be
-    written by hand. Leading axes of the parameters are the trials of a stack."""
+    written by hand. Leading axes of the parameters are the trials of a stack. Features are those of `run_chain`."""
 
     activation: str
 
@@ -123,3 +123,18 @@ class DenseModel(Model, Protocol):
     def pullback(self, params: Params, gradients: Sequence[Layer]) -> dict[str, Tensor]:
         """Gradients of the layers → gradients of the parameters. That of a layer that is not trained is not read."""
         ...
+
+
+@runtime_checkable
+class Accompanied(DenseModel, Protocol):
+    """A chain with something beside it that its loss reads too: networks that are trained along, a memory."""
+
+    def around(self, view: View, params: Params, buffers: Params) -> View:
+        """What the model shows of one network, of whose chain `view` is the view. Of `params` it reads none that the
+        chain's layers hold."""
+        ...
+
+
+@runtime_checkable
+class DenseClassifier(DenseModel, Classifier, Protocol):
+    """A chain that can be looked into block by block."""

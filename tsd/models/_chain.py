@@ -55,6 +55,11 @@ ACTIVATIONS: dict[str, Activation] = {
 """relu, tanh, identity and erf(z/√2), the one whose Gaussian averages have closed forms (Saad and Solla 1995)."""
 
 
+def points(layer: int) -> tuple[str, str]:
+    """Feature points of hidden layer number `layer` (from 1): before and after its activation."""
+    return f"affine{layer}", f"hidden{layer}"
+
+
 def run_chain(layers: Sequence[Layer], activation: str, x: Tensor, *, first: int = 1) -> View:
     """One network on inputs `x` of shape (batch, …).
 
@@ -68,6 +73,7 @@ def run_chain(layers: Sequence[Layer], activation: str, x: Tensor, *, first: int
         if layer.bias is not None:
             signal = signal + layer.bias
         if number < last:
-            features[f"affine{number}"] = signal
-            signal = features[f"hidden{number}"] = ACTIVATIONS[activation].value(signal)
+            before, after = points(number)
+            features[before] = signal
+            signal = features[after] = ACTIVATIONS[activation].value(signal)
     return View(signal.squeeze(1) if signal.shape[1] == 1 else signal, features, {})

@@ -6,17 +6,18 @@ the student, and they are no part of it: `bare` gives the student alone, and onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tsd.methods._base import nobody
 from tsd.models._base import View, below
 from tsd.studies._base import Fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tsd.models._base import Classifier, Draw, Model, Params
+    from tsd.models._base import Classifier, DenseClassifier, Draw, Layer, Model, Params
 
 ADAPTER, MEMORY = "adapter.", "memory."
 
@@ -80,16 +81,44 @@ class Pupil:
         """One pass of the student; its adapters wait to be asked."""
         own = {name: tensor for name, tensor in params.items() if not name.startswith(ADAPTER)}
         state = {name: tensor for name, tensor in buffers.items() if not name.startswith(MEMORY)}
-        view = self.student.forward(own, state, x, train=train)
+
+        def ask(other: Tensor, *, train: bool = train) -> View:
+            return self.student.forward(own, state, other, train=train)
+
+        return self._beside(ask(x), params, buffers, ask)
+
+    def _beside(self, view: View, params: Params, buffers: Params, ask: Callable[..., View]) -> PupilView:
         after = {**buffers, **view.buffers}
 
         def adapt(name: str, activations: Tensor) -> Tensor:
             return self.adapters[name].forward(below(f"{ADAPTER}{name}.", params), {}, activations, train=True).output
 
-        def ask(other: Tensor, *, train: bool = train) -> View:
-            return self.student.forward(own, state, other, train=train)
-
         return PupilView(view.output, view.features, after, adapt, ask, Memory(after))
+
+
+@dataclass(frozen=True, eq=False)
+class ChainPupil(Pupil):
+    """A pupil whose student is a chain of affine layers and is not asked again: its gradients can be written by hand
+    (`tsd.models._base.Accompanied`)."""
+
+    student: DenseClassifier
+
+    @property
+    def activation(self) -> str:
+        """That of the student."""
+        return self.student.activation
+
+    def layers(self, params: Params) -> list[Layer]:
+        """Those of the student."""
+        return self.student.layers(params)
+
+    def pullback(self, params: Params, gradients: Sequence[Layer]) -> dict[str, Tensor]:
+        """Gradients of the student's layers → gradients of its parameters."""
+        return self.student.pullback(params, gradients)
+
+    def around(self, view: View, params: Params, buffers: Params) -> PupilView:
+        """The student's `view`, with its adapters and what the method remembers."""
+        return self._beside(view, params, buffers, nobody)
 
 
 def bare(student: Fitted) -> Fitted:

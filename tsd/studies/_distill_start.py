@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tsd import data
 from tsd.lazy import torch
 from tsd.methods._teacher import images, network, taught
+from tsd.models._base import DenseClassifier
 from tsd.studies._base import Start
 from tsd.studies._distill_lesson import LOGITS, PRODUCT, STATE, TEACHER, alters, live, product, sees_all, shown
 from tsd.studies._distill_networks import pair, student_size, tutor
-from tsd.studies._distill_pupil import MEMORY, Pupil
+from tsd.studies._distill_pupil import MEMORY, ChainPupil, Pupil
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,5 +91,7 @@ def _pupil(trial: Any, streams: Streams, at_hand: data.Images) -> tuple[Model, P
     if not (adapters or memory or method.needs.input_gradients):
         return student, *student.init(draw)
     pupil = Pupil(student, adapters)
+    if isinstance(student, DenseClassifier) and not method.needs.input_gradients:
+        pupil = ChainPupil(student, adapters)
     params, buffers = pupil.init(draw)
     return pupil, params, buffers | {MEMORY + name: tensor for name, tensor in memory.items()}

@@ -34,7 +34,7 @@ __all__ = ["start"]
 if TYPE_CHECKING:
     from tsd.studies._base import Curve, Fitted
 
-VERSION = 2
+VERSION = 3
 TRACED = 1_000
 """Samples on which a curve is recorded: the first ones of the test and of the training set."""
 
@@ -234,11 +234,6 @@ def penalties(trial: Trial) -> dict[str, float]:
     kinds = {"eigenvalues": trial.eigenvalue_l2, "eigenvectors": trial.eigenvector_l2}
     layers = range(1, (trial.student_depth or DEPTH) + 1)
     return {f"layer{n}.{kind}": value for n in layers for kind, value in kinds.items()}
-
-
-def reads_features(trial: Trial) -> bool:
-    """Whether the trial's method looks inside the student."""
-    return trial.part("method").needs.features
 
 
 def trace(student: Fitted, held: Mapping[str, Any], trial: Trial) -> dict[str, float]:

@@ -12,7 +12,7 @@ from tsd.engine.stack import Stack, batched_values, placed
 from tsd.engine.step import choose, gradients_by
 from tsd.errors import UserError
 from tsd.fields import Batched, Fields, field
-from tsd.models._base import DenseModel
+from tsd.models._base import DenseModel, View
 from tsd.models._module import from_module
 from tsd.models.mlp import MLP
 from tsd.models.spectral import SpectralClassifier
@@ -113,6 +113,89 @@ def test_gradients_of_a_classification_agree_with_autograd(model, loss, way):
     torch.testing.assert_close(gradients(way, model, loss), gradients("loop", model, loss), rtol=1e-10, atol=1e-12)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A chain with a map of its first hidden layer that is trained along, and a buffer that counts the passes."""
+
+    chain: DenseModel
+
+    def init(self, draw):
+        params, _ = self.chain.init(draw)
+        width = self.chain.layers(params)[1].weight.shape[0]
+        drawn = torch.from_numpy(draw("beside").standard_normal((2, width))).float()
+        return params | {"beside.map": drawn, "beside.idle": torch.ones(2)}, {"passes": torch.zeros(())}
+
+    def forward(self, params, buffers, x, *, train=False):
+        return self.around(self.chain.forward(params, {}, x, train=train), params, buffers)
+
+    @property
+    def activation(self):
+        return self.chain.activation
+
+    def layers(self, params):
+        return self.chain.layers(params)
+
+    def pullback(self, params, gradients):
+        return self.chain.pullback(params, gradients)
+
+    def around(self, view, params, buffers):
+        features = view.features | {"told": view.features["hidden1"] @ params["beside.map"].mT}
+        return View(view.output, features, {"passes": buffers["passes"] + 1})
+
+
+def read(*shown):
+    """A loss of some points of a chain and of what is beside it, with a slope everywhere."""
+
+    def loss(student, batch, trial):
+        values = [student.output if name == "output" else student.features[name] for name in shown]
+        return sum((value.tanh() * value).mean() * (1 + number) for number, value in enumerate(values))
+
+    return loss
+
+
+INSIDE = [("affine1",), ("hidden1",), ("hidden1", "output"), ("affine2", "hidden1"), ("affine1", "hidden2", "output")]
+
+
+@pytest.mark.parametrize("shown", INSIDE, ids="+".join)
+@pytest.mark.parametrize("way", ["vmap", "dense"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(MLP((INPUTS, 6, 3, 4), name) for name in ("relu", "tanh", "erf", "identity")),
+        SpectralMLP(INPUTS, 6, 3),
+        SpectralClassifier((INPUTS, 6, 5, 4), "tanh"),
+    ],
+    ids=str,
+)
+def test_gradients_of_a_loss_that_looks_inside_agree_with_autograd(model, shown, way):
+    """Layers behind all that it reads have a gradient of 0."""
+    loss = read(*shown)
+    torch.testing.assert_close(gradients(way, model, loss), gradients("loop", model, loss), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shown", [("told",), ("told", "output"), ("told", "affine2"), ("affine1",)], ids="+".join)
+@pytest.mark.parametrize("way", ["vmap", "dense"])
+def test_what_is_trained_beside_a_chain_gets_its_gradient(shown, way):
+    model, loss = Beside(MLP((INPUTS, 6, 3, 4), "tanh")), read(*shown)
+    found, expected = gradients(way, model, loss), gradients("loop", model, loss)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    assert found[2]["passes"].tolist() == [1.0] * TRIALS
+    assert ("told" in shown) == bool(found[1]["beside.map"].abs().max() > 0)
+
+
+def test_a_feature_that_a_chain_does_not_have_is_named():
+    with pytest.raises(UserError, match="no feature point `hidden3`; it has `affine1`, `hidden1`"):
+        gradients("dense", MLP((INPUTS, 6, 4)), read("hidden3"))
+
+
+def test_a_loss_may_look_at_what_it_has_no_slope_of():
+    def loss(student, batch, trial):
+        return (student.features["affine1"].detach().square().mean() * student.output).mean()
+
+    model = MLP((INPUTS, 6, 3, 4))
+    torch.testing.assert_close(gradients("dense", model, loss), gradients("loop", model, loss), rtol=1e-10, atol=1e-12)
+
+
 def test_images_are_read_as_one_long_vector():
     model, shape = MLP((12, 6, 4)), (3, 2, 2)
     torch.testing.assert_close(
@@ -127,16 +210,18 @@ def test_batch_norm_moves_its_statistics_alike_in_loop_and_vmap():
     assert by_loop[2]["1.running_mean"].abs().max() > 0
 
 
-def test_the_rule_that_picks_a_way_reads_model_loss_and_kind_of_device_only():
+def test_the_rule_that_picks_a_way_reads_model_precision_and_kind_of_device_only():
     chain, other = MLP((2, 2)), from_module(lambda: nn.Linear(2, 2))
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [choose("auto", chain, False, cpu), choose("auto", chain, False, gpu)] == ["dense", "dense"]
-    assert [choose("auto", chain, True, cpu), choose("auto", chain, True, gpu)] == ["loop", "vmap"]
-    assert [choose("auto", other, False, cpu), choose("auto", other, False, gpu)] == ["loop", "vmap"]
-    assert choose("vmap", chain, False, cpu) == "vmap"
+    assert [choose("auto", chain, cpu), choose("auto", chain, gpu)] == ["dense", "dense"]
+    assert [choose("auto", Beside(chain), cpu), choose("auto", Beside(chain), gpu)] == ["dense", "dense"]
+    assert [choose("auto", other, cpu), choose("auto", other, gpu)] == ["loop", "vmap"]
+    assert [choose("auto", chain, cpu, "bf16"), choose("auto", chain, gpu, "bf16")] == ["loop", "vmap"]
+    assert choose("vmap", chain, cpu) == "vmap"
 
 
-@pytest.mark.parametrize("model, reads", [(MLP((2, 2)), True), (from_module(lambda: nn.Linear(2, 2)), False)])
-def test_dense_is_refused_where_gradients_cannot_be_written_by_hand(model, reads):
-    with pytest.raises(UserError, match="way: vmap"):
-        choose("dense", model, reads, torch.device("cpu"))
+def test_dense_is_refused_where_gradients_cannot_be_written_by_hand():
+    with pytest.raises(UserError, match=r"is none.*way: vmap"):
+        choose("dense", from_module(lambda: nn.Linear(2, 2)), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"bf16.*way: vmap"):
+        choose("dense", MLP((2, 2)), torch.device("cpu"), "bf16")

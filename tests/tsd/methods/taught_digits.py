@@ -53,7 +53,7 @@ def stage(one, number, steps):
     rest = [phase for phase in phases if phase is not phases[number]]
     # A second phase of no length, so that the stage trains only what its loss depends on.
     lone = [type(rest[0])(1.0, phases[number].loss), type(rest[0])(0.0, rest[0].loss)] if rest else phases
-    [run] = fit([before], [one], [SEEDS], lone, reads_features=True)
+    [run] = fit([before], [one], [SEEDS], lone)
     assert not run.diverged
     return run.fitted
 

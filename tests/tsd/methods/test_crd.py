@@ -71,7 +71,7 @@ def trial(**changed):
 
 def fitted(one, phase=None):
     start = distill.start(one, SEEDS, SHELF)
-    [run] = fit([start], [one], [SEEDS], distill.phases(one), reads_features=True)
+    [run] = fit([start], [one], [SEEDS], distill.phases(one))
     return start, run.fitted
 
 

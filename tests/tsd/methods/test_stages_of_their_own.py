@@ -14,7 +14,7 @@ SHORT = {"samples_per_class": 5, "batch_size": 20, "steps": 9, "teacher_epochs":
 
 
 def trained(one, begin=None):
-    [run] = fit([begin or start(one)], [one], [SEEDS], distill.phases(one), reads_features=True)
+    [run] = fit([begin or start(one)], [one], [SEEDS], distill.phases(one))
     return run.fitted.params
 
 

@@ -189,7 +189,7 @@ def test_without_a_radius_training_is_bit_for_bit_that_of_softened_answers(famil
 def slope_after_training(**changed):
     one = trial(**changed)
     start = distill.start(one, STREAMS_OF_ZERO, SHELF)
-    [run] = fit([start], [one], [STREAMS_OF_ZERO], distill.phases(one), reads_features=True)
+    [run] = fit([start], [one], [STREAMS_OF_ZERO], distill.phases(one))
     student = run.fitted.model.student
     below = {k.removeprefix("teacher."): v for k, v in start.whole.items() if k.startswith("teacher.")}
     teacher = distill.network(distill.tutor(one).network(one), one.activation, *distill.inputs(one))

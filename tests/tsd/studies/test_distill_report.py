@@ -47,7 +47,7 @@ def test_units_agree_more_after_ab_and_as_often_as_counted_by_hand():
     told, _ = metrics(one)
     before = report(Fitted(start.model, start.params, start.buffers), start.held, one)
     assert told["sign_agreement"] > 70 > before.metrics["sign_agreement"] + 5
-    [run] = fit([start], [one], [SEEDS], distill.phases(one), reads_features=True)
+    [run] = fit([start], [one], [SEEDS], distill.phases(one))
     x = start.train["x"][:SAMPLES]
     view = run.fitted.model.forward(run.fitted.params, run.fitted.buffers, x)
     shares = []
