@@ -1,0 +1,6 @@
+"""Whole stretches of gradient descent in one kernel, for students small enough to stay in a cache or in registers.
+
+descent     what is asked for: students, samples and step sizes in, losses out
+processor   numba; one network after another, its weights in the cache
+lanes, functions   what numba does not have of its own: vectors, their product, and activations of them
+"""
