@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks._clock import significant, spread
+from benchmarks._process import alone
 from benchmarks._table import Table, arguments, report
 
 LENGTHS_S = (2.0, 5.0, 10.0)
@@ -125,8 +126,7 @@ def _costs(events: Sequence[dict[str, Any]], workers: int) -> Iterator[tuple[int
 
 def driver(trials: int) -> Table:
     """Memory of the driver's process."""
-    command = [sys.executable, "-m", "benchmarks", "orchestration", "--simulate", str(trials)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    found = alone("benchmarks", "orchestration", "--simulate", str(trials))
     rows = [
         [name, f"{seconds:.0f}", significant(now, 3), significant(peak, 3)]
         for name, seconds, now, peak in found["moments"]
@@ -140,6 +140,7 @@ def simulated(trials: int) -> dict[str, Any]:
     from tsd.sweep import schedule
     from tsd.sweep.asked import Asked
     from tsd.sweep.counters import Task
+    from tsd.sweep.errand import Errand
     from tsd.sweep.shapes import Limits
     from tsd.sweep.tally import Tally
     from tsd.sweep.waves import in_waves
@@ -148,17 +149,17 @@ def simulated(trials: int) -> dict[str, Any]:
     class Idle(schedule.PackTrainable):
         """Reports every trial as done."""
 
-        def setup(self, config: dict[str, Any], jobs: schedule.Jobs | None = None) -> None:
-            self.jobs = jobs
+        def setup(self, config: dict[str, Any], load: schedule.Load | None = None) -> None:
+            self.load = load
 
         def step(self) -> dict[str, Any]:
             from dataclasses import asdict
 
+            from tsd.sweep.waves import Pack
             from tsd.sweep.work import Report
 
-            number = self.config["job"]
-            members = self.jobs.wave.rows(self.jobs.wave.packs[number]).num_rows
-            return {"done": True, "report": asdict(Report(str(number), {"done": members}, 0.0, {}))}
+            members = self.load.wave.rows(Pack(*self.config["pack"])).num_rows
+            return {"done": True, "report": asdict(Report(str(self.config["job"]), {"done": members}, 0.0, {}))}
 
     schedule.PackTrainable = Idle
     clock, moments = time.perf_counter(), []
@@ -179,7 +180,8 @@ def simulated(trials: int) -> dict[str, Any]:
             watcher = threading.Thread(target=_watch, args=(tally, planned.todo, now, done))
             watcher.start()
             started = time.perf_counter()
-            whole = all(cluster.run(wave, context, tally) for wave in in_waves(asked.connection))
+            errands = (Errand(wave, [], [lambda packs=wave.packs: packs]) for wave in in_waves(asked.connection))
+            whole = all(cluster.run(errand, context, tally) for errand in errands)
             seconds = time.perf_counter() - started
             done.set()
             watcher.join()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks._clock import significant, spread
+from benchmarks._process import alone, megabytes, peak_mb
 from benchmarks._table import Table, arguments, report
 
 SIZES = (10**4, 10**6, 10**7)
@@ -91,7 +91,7 @@ def _command(words: Sequence[str]) -> tuple[float, float, float]:
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return time.perf_counter() - started, used.ru_utime + used.ru_stime, _megabytes(used.ru_maxrss)
+    return time.perf_counter() - started, used.ru_utime + used.ru_stime, megabytes(used.ru_maxrss)
 
 
 def starts(rounds: int) -> Table:
@@ -119,8 +119,7 @@ def grids(most: int) -> Table:
     """Expansion and identification alone."""
     rows = []
     for size in (size for size in SIZES if size <= most):
-        command = [sys.executable, "-m", "benchmarks", "planning", "--expand", str(size)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = alone("benchmarks", "planning", "--expand", str(size))
         rate = found["trials"] / found["seconds"]
         rows.append([f"{found['trials']:,}", *(significant(v) for v in (found["seconds"], rate, found["peak_mb"]))])
     return Table("A grid expanded, its trials identified", ("trials", "seconds", "trials/s", "peak MB"), rows)
@@ -136,12 +135,7 @@ def expanded(trials: int) -> dict[str, float]:
         started = time.perf_counter()
         found = grid.expand(spec.load(file), connection)
         seconds = time.perf_counter() - started
-    peak = _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return {"trials": found.total, "seconds": seconds, "peak_mb": peak}
-
-
-def _megabytes(maxrss: float) -> float:
-    return maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    return {"trials": found.total, "seconds": seconds, "peak_mb": peak_mb()}
 
 
 if __name__ == "__main__":

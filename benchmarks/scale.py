@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +25,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks._clock import significant
+from benchmarks._process import alone, peak_mb
 from benchmarks._table import Table, arguments, report
 from tsd.sweep import pack
 from tsd.sweep.shapes import Limits
@@ -180,8 +179,7 @@ def shortest(slots: int, hand_over: float) -> float:
 
 def memory(trials: int) -> Table:
     """A sweep dealt out for real in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks", "scale", "--deal", str(trials)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found = alone("benchmarks", "scale", "--deal", str(trials))
     row = [f"{found['trials']:,}", f"{found['packs']:,}"]
     row += [significant(found[name]) for name in ("expand_s", "cut_s", "deal_s", "before_mb", "peak_mb")]
     columns = ("trials", "packs", "expanded, s", "cut, s", "dealt out and counted, s", "MB of imports", "peak MB")
@@ -195,7 +193,7 @@ def dealt(trials: int) -> dict[str, float]:
     from tsd.sweep.tally import Tally
     from tsd.sweep.work import Report
 
-    before = _peak_mb()
+    before = peak_mb()
     clock = [time.perf_counter()]
     with TemporaryDirectory() as folder, grid.workspace() as connection:
         file = Path(folder) / "sweep.yaml"
@@ -216,11 +214,7 @@ def dealt(trials: int) -> dict[str, float]:
         clock.append(time.perf_counter())
         assert tally.stored == found.total
     spent = dict(zip(("expand_s", "cut_s", "deal_s"), np.diff(clock).tolist(), strict=True))
-    return {"trials": found.total, "packs": tally.task.packs, "before_mb": before, "peak_mb": _peak_mb()} | spent
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+    return {"trials": found.total, "packs": tally.task.packs, "before_mb": before, "peak_mb": peak_mb()} | spent
 
 
 def handover(packs: int) -> Table:

@@ -148,12 +148,11 @@ def test_an_address_where_nothing_listens_is_told_at_once(tsd):
 @pytest.mark.parametrize(("dies", "told"), [(1, []), (2, [(1, "gone")])])
 def test_what_tune_gives_up_is_worked_apart_before_it_counts_as_lost(monkeypatch, dies, told):
     from tsd.sweep import schedule
+    from tsd.sweep.errand import Errand
+    from tsd.sweep.waves import Pack
 
     class Told:
         """A tally that remembers what it is told."""
-
-        refused, measured = "", {}
-        task = SimpleNamespace(shapes=[SimpleNamespace(seconds_a_trial=None)])
 
         def __init__(self):
             self.lost, self.restarts = [], []
@@ -166,15 +165,18 @@ def test_what_tune_gives_up_is_worked_apart_before_it_counts_as_lost(monkeypatch
 
     runs = []
 
-    def tuned(self, jobs, numbers, listener, retries):
-        runs.append((list(numbers), jobs.apart))
-        if len(runs) <= dies:
-            listener.on_trial_error(0, [], SimpleNamespace(config={"job": 1}, get_error=lambda: "because\ngone"))
+    def tuned(self, load, listener, limit, retries):
+        handed = list(iter(listener.queue.take, None))
+        runs.append(([listener.queue.jobs[number].index for number in handed], load.apart))
+        for number in handed:
+            if len(runs) <= dies and listener.queue.jobs[number].index == 1:
+                trial = SimpleNamespace(config={"job": number}, get_error=lambda: "because\ngone")
+                listener.on_trial_error(0, [], trial)
         return True
 
-    tally, wave = Told(), SimpleNamespace(packs=[SimpleNamespace(index=i, shape=0, trials=1) for i in range(3)])
+    tally, packs = Told(), [Pack(index, 0, 0, 1) for index in range(3)]
     monkeypatch.setattr(schedule.Cluster, "_tuned", tuned)
-    monkeypatch.setattr(schedule.Cluster, "__init__", lambda self: setattr(self, "_asked", None))
-    assert schedule.Cluster().run(wave, None, tally)
+    monkeypatch.setattr(schedule.Cluster, "__init__", lambda self: setattr(self, "slots", 2))
+    assert schedule.Cluster().run(Errand(None, [], [lambda: packs]), None, tally)
     assert runs == [([0, 1, 2], False), ([1], True)]
     assert (tally.lost, tally.restarts) == (told, [1])

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tsd.store import StoreError
+from tsd.sweep.gauge import free
 from tsd.sweep.log import to_stderr
 from tsd.sweep.work import Context, Report, Worker
 
@@ -159,11 +160,7 @@ def _end_with_parent() -> None:
 
 def _bound_memory() -> None:
     """Let an allocation that the machine has no room for raise in the trial that asks for it."""
-    free = next((line for line in _lines("/proc/meminfo") if line.startswith("MemAvailable")), "")
-    if free:
-        most = int(int(free.split()[1]) * 1024 * MEMORY_SHARE)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-
-
-def _lines(file: str) -> list[str]:
-    return Path(file).read_text().splitlines() if Path(file).exists() else []
+    if room := free():
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (int(room * MEMORY_SHARE), resource.getrlimit(resource.RLIMIT_DATA)[1])
+        )

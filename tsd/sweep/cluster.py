@@ -24,6 +24,7 @@ QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # as for a grid; else one job at a time waits for a worker
     "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed",  # the tally tells of it
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -56,10 +57,12 @@ from ray._private import services  # noqa: E402
 from ray.autoscaler.sdk import request_resources  # noqa: E402
 from ray.tune.progress_reporter import TrialProgressCallback  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
 
 __all__ = [
     "FIFOScheduler",
     "Lifeline",
+    "Searcher",
     "TrialProgressCallback",
     "grown",
     "join",

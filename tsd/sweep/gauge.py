@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROCESS = Path("/proc/self")
+PROCESS, MEMORY = Path("/proc/self"), Path("/proc/meminfo")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -65,13 +65,23 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def free() -> int | None:
+    """Bytes of the machine that are free; None where it does not tell."""
+    told = _told(MEMORY, "MemAvailable")
+    return None if told is None else told * 1024
+
+
 def _kilobytes(entry: str) -> int:
     """VmRSS, resident now, or VmHWM, its high-water mark; where Linux tells neither, the mark that POSIX keeps."""
-    if (PROCESS / "status").exists():
-        lines = (PROCESS / "status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:"))
+    told = _told(PROCESS / "status", entry)
     marked = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return marked // 1024 if sys.platform == "darwin" else marked
+    return told if told is not None else marked // 1024 if sys.platform == "darwin" else marked
+
+
+def _told(file: Path, entry: str) -> int | None:
+    """Kilobytes of an entry of a file that Linux keeps; None where there is none."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{entry}:")), None)
 
 
 def _machine() -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain
 
+from tsd.sweep.errand import Errand
 from tsd.sweep.needs import Need
 from tsd.sweep.spec import Resources
 from tsd.sweep.tally import Tally
-from tsd.sweep.waves import Wave
 from tsd.sweep.work import Context, Worker
 
 
@@ -23,7 +23,6 @@ class Here:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._worker: Worker | None = None
         self._stopping = False
 
     @classmethod
@@ -34,20 +33,15 @@ class Here:
         wants_gpu = resources.gpu is None or resources.gpu > 0
         return cls("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
-        """Train the artefacts that are missing. Returns whether the store took them all."""
-        for need in needs:
-            tally.trained(self._at_work(context).train_artefact(need.name, need.row))
-            if tally.refused or self._stopping:
-                return False
-        return True
-
-    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
-        """Work every pack of the wave, and tell the tally. Returns whether the store took them all."""
-        worker = self._at_work(context)
-        for pack in wave.packs:
-            tally.started(pack)
-            tally.finished(pack, worker.work(wave.rows(pack)))
+    def run(self, errand: Errand, context: Context, tally: Tally) -> bool:
+        """Work all stages of the errand, and tell the tally. Returns whether the store took everything."""
+        worker = Worker(context)
+        for job in chain.from_iterable(stage() for stage in errand.stages):
+            if isinstance(job, Need):
+                tally.trained(worker.train_artefact(job.name, job.row))
+            else:
+                tally.started(job)
+                tally.finished(job, worker.work(errand.wave.rows(job)))
             if tally.refused or self._stopping:
                 return False
         return True
@@ -58,8 +52,3 @@ class Here:
 
     def close(self) -> None:
         """Nothing was started, nothing is to be stopped."""
-
-    def _at_work(self, context: Context) -> Worker:
-        if self._worker is None or self._worker.context != context:
-            self._worker = Worker(context)
-        return self._worker

@@ -21,8 +21,8 @@ TARGET_S = 60.0
 MOST = 4_096
 """Trials a pack, however short they are."""
 PROBED_FROM, PROBES_A_SLOT = 4, 2
-"""Packs a slot of shapes that nobody has measured from which on probes pay, which cost a start of the workers; and how
-many: a worker's first is slow, for what it traces."""
+"""Packs a slot of shapes that nobody has measured from which on probes pay, for the others wait for them; and how many:
+a worker's first is slow, for what it traces."""
 PACKS_A_SLOT = 3
 """Packs for each place that runs one, at least, so that the end of a sweep is not one straggler."""
 ROOM = 0.8

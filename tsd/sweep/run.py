@@ -11,6 +11,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from tsd.store import EventLog, StoreError, provenance
 from tsd.sweep import columns, outline, plan, runs
 from tsd.sweep.asked import Asked
 from tsd.sweep.counters import Task
+from tsd.sweep.errand import Errand, Stage
 from tsd.sweep.interrupts import orderly
 from tsd.sweep.needs import Need
 from tsd.sweep.plan import Plan
@@ -28,7 +30,7 @@ from tsd.sweep.sql import count, distinct
 from tsd.sweep.tally import Tally
 from tsd.sweep.unfinished import forget
 from tsd.sweep.watch import Watch, headline
-from tsd.sweep.waves import Wave, in_waves, packs_at_a_time
+from tsd.sweep.waves import TRIALS_AT_A_TIME, Pack, cut_from, in_waves, packs_at_a_time, together
 from tsd.sweep.words import duration, number
 from tsd.sweep.work import Context
 
@@ -43,12 +45,8 @@ class Runner(Protocol):
     slots: int
     share: float
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
-        """Train artefacts. Returns whether it came to its end, neither interrupted nor refused by the store."""
-        ...
-
-    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
-        """Work a wave of packs. Returns whether it came to its end."""
+    def run(self, errand: Errand, context: Context, tally: Tally) -> bool:
+        """Do all of it. Returns whether it came to its end, neither interrupted nor refused by the store."""
         ...
 
     def stop(self) -> None:
@@ -113,23 +111,43 @@ def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
             console.print(f"{asked.sweep.name}   {tally.phase}", **PLAIN)
 
         with Watch(tally, console), orderly(stop), suppress(KeyboardInterrupt), _told(tally):
-            if _train(runner, planned.needs, context, tally):
-                tally.enter("running")
-                _run(asked, planned, events, tally, lambda wave: runner.run(wave, context, tally))
+            all(runner.run(errand, context, tally) for errand in _errands(asked, planned, events, tally))
         tally.finish()
     return tally
 
 
-def _run(asked: Asked, planned: Plan, events: EventLog, tally: Tally, work: Callable[[Wave], bool]) -> None:
-    """Work all packs. Where some probe what nobody has measured, what they took cuts the others."""
-    probes = planned.probes
-    if probes:
-        if not all(work(wave) for wave in in_waves(asked.connection, range(probes))):
-            return
+def _errands(asked: Asked, planned: Plan, events: EventLog, tally: Tally) -> Iterator[Errand]:
+    """Artefacts, packs that probe what nobody has measured, and the others, which are cut by what the probes took. One
+    errand, as long as a driver can hold all rows at once."""
+    connection, probes = asked.connection, planned.probes
+    needs = [need for need in planned.needs if not need.stored]
+    before = _levels(needs, tally)
+
+    def running(packs: Sequence[Pack]) -> Sequence[Pack]:
+        tally.enter("running")
+        return packs
+
+    def cut() -> None:
         events.close()
-        tally.recut(plan.recut(planned, asked.connection, asked.store).shapes)
-    most = packs_at_a_time(planned.limits.slots)
-    all(work(wave) for wave in in_waves(asked.connection, offset=probes, at_a_time=most))
+        tally.recut(plan.recut(planned, connection, asked.store).shapes)
+
+    def others() -> Sequence[Pack]:
+        cut()
+        return cut_from(connection, range(most), offset=probes)
+
+    done, most = 0, packs_at_a_time(planned.limits.slots)
+    if probes and planned.todo <= TRIALS_AT_A_TIME:
+        wave, done = together(connection, probes), most
+        yield Errand(wave, needs, [*before, lambda: running(wave.packs), others])
+        needs, before = [], []
+    elif probes:
+        for wave in in_waves(connection, range(probes)):
+            yield Errand(wave, needs, [*before, partial(running, wave.packs)])
+            needs, before = [], []
+        cut()
+    for wave in in_waves(connection, range(done, 2**62), offset=probes, at_a_time=most):
+        yield Errand(wave, needs, [*before, partial(running, wave.packs)])
+        needs, before = [], []
 
 
 @contextmanager
@@ -165,15 +183,15 @@ def _prepare(asked: Asked) -> None:
             study.prepare(columns.trial(study, row))
 
 
-def _train(runner: Runner, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
-    """Artefacts first, and those that others are made from before the others. Returns whether all had their turn."""
-    missing = [need for need in needs if not need.stored]
-    for name, level in dict.fromkeys((need.name, need.level) for need in missing):
-        wanted = [need for need in missing if (need.name, need.level) == (name, level)]
-        tally.enter(f"training {len(wanted)} × {name}")
-        if not runner.train(wanted, context, tally):
-            return False
-    return True
+def _levels(needs: Sequence[Need], tally: Tally) -> list[Stage]:
+    """Artefacts first, and those that others are made from before the others."""
+
+    def training(wanted: Sequence[Need]) -> Sequence[Need]:
+        tally.enter(f"training {len(wanted)} × {wanted[0].name}")
+        return wanted
+
+    levels = dict.fromkeys((need.name, need.level) for need in needs)
+    return [partial(training, [need for need in needs if (need.name, need.level) == level]) for level in levels]
 
 
 def _ended(asked: Asked, tally: Tally, console: Console, flags: Sequence[str]) -> int:

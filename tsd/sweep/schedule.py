@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,12 +18,12 @@ from tsd.errors import ClusterError
 from tsd.sweep import cluster
 from tsd.sweep.cluster import tune
 from tsd.sweep.deadline import UNKNOWN_S, deadline
-from tsd.sweep.jobs import Halt, InOrder, Jobs, Listener, PackTrainable, Refused
+from tsd.sweep.errand import Errand, Job, Queue
+from tsd.sweep.jobs import Asking, Halt, InOrder, Listener, Load, PackTrainable, Refused
 from tsd.sweep.needs import Need
 from tsd.sweep.scratch import scratch
 from tsd.sweep.spec import Resources
 from tsd.sweep.tally import Tally
-from tsd.sweep.waves import Wave
 from tsd.sweep.work import Context
 
 RETRIES = 1
@@ -90,13 +90,15 @@ class Cluster:
         if self.slots < 1:
             raise ClusterError(cluster.too_small(self.resources, total))
 
-    def train(self, needs: Sequence[Need], context: Context, tally: Tally) -> bool:
-        """Train the artefacts that are missing, each in a Tune trial of its own. Returns whether it came to its end."""
-        return self._work(Jobs(context, None, needs, [UNKNOWN_S] * len(needs)), tally)
-
-    def run(self, wave: Wave, context: Context, tally: Tally) -> bool:
-        """Work every pack of the wave, and tell the tally. Returns whether it came to its end."""
-        return self._work(Jobs(context, wave, (), self._deadlines(wave, tally)), tally)
+    def run(self, errand: Errand, context: Context, tally: Tally) -> bool:
+        """Work all stages of the errand, and tell the tally. Packs that Tune gives up, because their workers died again
+        and again, are then worked apart. Returns whether every job ended."""
+        load, limit = Load(context, errand.wave, errand.needs), partial(self._limit, tally)
+        first = Listener(Queue(errand.stages, self.slots), tally, last=False)
+        if not self._tuned(load, first, limit, RETRIES):
+            return False
+        last = Listener(Queue([lambda: first.dead], self.slots), tally, last=True)
+        return not first.dead or self._tuned(replace(load, apart=True), last, limit, RETRIES_APART)
 
     def stop(self) -> None:
         """Let packs that run come to their end, and start no other."""
@@ -106,40 +108,28 @@ class Cluster:
         """Leave the cluster; a local one ends."""
         self._held.close()
 
-    def _deadlines(self, wave: Wave, tally: Tally) -> list[float]:
-        """From what was measured in this run, else in earlier ones."""
-        paces = {place: measured.pace for place, measured in tally.measured.items()}
-        shapes = tally.task.shapes
-        return [
-            deadline(p.trials, paces.get(p.shape, shapes[p.shape].seconds_a_trial), self._asked) for p in wave.packs
-        ]
+    def _limit(self, tally: Tally, job: Job) -> float:
+        """The seconds that a job may take, from what was measured in this run, else in earlier ones."""
+        if isinstance(job, Need):
+            return UNKNOWN_S
+        measured = tally.measured.get(job.shape)
+        pace = measured.pace if measured else tally.task.shapes[job.shape].seconds_a_trial
+        return deadline(job.trials, pace, self._asked)
 
-    def _work(self, jobs: Jobs, tally: Tally) -> bool:
-        """Work all jobs. Those that Tune gives up, because their workers died again and again, are then worked apart.
-
-        Returns:
-            Whether every job ended.
-        """
-        first = Listener(jobs, tally, last=False)
-        if not self._tuned(jobs, range(len(jobs)), first, RETRIES):
-            return False
-        again = replace(jobs, apart=True)
-        if jobs.wave is not None:
-            again = replace(again, deadlines=self._deadlines(jobs.wave, tally))
-        return self._tuned(again, first.dead, Listener(again, tally, last=True), RETRIES_APART)
-
-    def _tuned(self, jobs: Jobs, numbers: Sequence[int], listener: Listener, retries: int) -> bool:
-        """Tuner runs until every job of `numbers` has ended; one, unless Ray dies. Returns whether they have."""
-        while left := [number for number in numbers if number not in listener.ended]:
-            fit = Fit(partial(self._fit, jobs, left, listener, retries))
+    def _tuned(self, load: Load, listener: Listener, limit: Callable[[Job], float], retries: int) -> bool:
+        """Tuner runs until every job of the listener's queue has ended; one, unless Ray dies. Returns whether they
+        have."""
+        while not listener.queue.done:
+            asking = Asking(listener.queue, limit, self._halt)
+            fit = Fit(partial(self._fit, load, asking, listener, retries))
             if lost := self._lifeline.silent() or self._watched(fit):
                 listener.gone()
                 self._revive(fit, lost)
                 continue
-            if fit.error:
-                raise fit.error
+            if error := asking.error or fit.error:
+                raise error
             break
-        return listener.ended.issuperset(numbers) and not listener.tally.refused
+        return listener.queue.done and not listener.tally.refused
 
     def _watched(self, fit: Fit) -> str:
         """Start a Tuner run and wait for it. Returns which part of Ray is gone, or nothing where Tune came to its
@@ -163,14 +153,15 @@ class Cluster:
         print(f"Ray on this machine has died ({lost} does not answer). It is started again.", file=sys.stderr)
         self._lifeline = cluster.start(self._folder)
 
-    def _fit(self, jobs: Jobs, numbers: list[int], listener: Listener, retries: int) -> None:
-        """One Tuner run. The config of a Tune trial is a number; everything else lies in Ray's object store once."""
-        trainable = tune.with_parameters(PackTrainable, jobs=jobs)
+    def _fit(self, load: Load, asking: Asking, listener: Listener, retries: int) -> None:
+        """One Tuner run. The config of a Tune trial is a few numbers; all else lies in Ray's object store once."""
+        trainable = tune.with_parameters(PackTrainable, load=load)
         name = f"tune-{uuid.uuid4().hex[:8]}"
         tune.Tuner(
             tune.with_resources(trainable, self.resources),
-            param_space={"job": tune.grid_search(numbers)},
-            tune_config=tune.TuneConfig(reuse_actors=True, scheduler=InOrder(self._halt)),
+            tune_config=tune.TuneConfig(
+                num_samples=-1, search_alg=asking, reuse_actors=True, scheduler=InOrder(self._halt)
+            ),
             run_config=tune.RunConfig(
                 name=name,
                 storage_path=str(self._folder),

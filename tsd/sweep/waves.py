@@ -88,6 +88,33 @@ def in_waves(
         yield Wave(table, [Pack(n + offset, shape, start, trials) for (n, shape, trials), start in placed], first)
 
 
+def together(connection: duckdb.DuckDBPyConnection, probes: int) -> Wave:
+    """The rows of all trials at once, shape by shape, and of their packs the first `probes`; see `cut_from`."""
+    connection.execute(
+        "CREATE OR REPLACE TABLE lines AS SELECT todo_row, row_number() OVER (ORDER BY shape, todo_row) - 1 AS line "
+        "FROM packed"
+    )
+    first = connection.sql("SELECT * FROM todo LIMIT 1").to_arrow_table()
+    columns = ", ".join(f"t.{quoted(name)}" for name in varying(connection, "todo", first.column_names))
+    table = connection.sql(
+        f"SELECT {columns or 't.trial_id'} FROM lines JOIN todo t ON t.rowid = todo_row ORDER BY line"
+    ).to_arrow_table()
+    return Wave(table, cut_from(connection, range(probes)), first)
+
+
+def cut_from(connection: duckdb.DuckDBPyConnection, packs: range | None = None, *, offset: int = 0) -> list[Pack]:
+    """Packs of the table `packed`, where they stand in the wave that has all trials together; arguments as of
+    `in_waves`. However a shape is cut, its packs are runs of neighbours."""
+    asked = packs or range(2**62)
+    found = connection.execute(
+        "SELECT pack, any_value(shape), min(line), count(*), max(line) FROM packed JOIN lines USING (todo_row) "
+        "WHERE pack BETWEEN ? AND ? GROUP BY pack ORDER BY pack",
+        [asked[0], asked[-1]],
+    ).fetchall()
+    assert all(last - start + 1 == trials for *_, start, trials, last in found)
+    return [Pack(n + offset, shape, start, trials) for n, shape, start, trials, _ in found]
+
+
 def _runs(packs: Sequence[tuple[int, int, int]], most: int) -> Iterator[Sequence[tuple[int, int, int]]]:
     """Number, shape and trials of packs, in runs of at most `most` packs and, beyond one, `TRIALS_AT_A_TIME` trials."""
     begun, trials = 0, 0

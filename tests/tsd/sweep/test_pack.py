@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tsd.sweep import pack
 from tsd.sweep.shapes import Limits, gpu_share
-from tsd.sweep.waves import in_waves, packs_at_a_time
+from tsd.sweep.waves import cut_from, in_waves, packs_at_a_time, together
 
 rows = st.lists(
     st.tuples(st.sampled_from([10, 20, None]), st.sampled_from(["relu", "erf"]), st.floats(0, 1)),
@@ -109,7 +109,7 @@ def test_shapes_that_nobody_has_measured_are_probed_by_small_packs_that_run_firs
 
 
 def test_a_sweep_that_is_soon_cut_is_not_probed():
-    """Four packs a slot may be done before the workers have started again."""
+    """Four packs a slot are soon done, whatever they turn out to take."""
     for count, probes in ((2 * 4 * 64, 0), (2 * 4 * 64 + 1, 4)):
         shapes, _ = cut([(10, "relu", 0.0)] * count, Limits(2))
         assert [shape.probes for shape in shapes] == [probes]
@@ -134,6 +134,21 @@ def test_what_the_probes_took_cuts_the_others_in_shapes_that_keep_their_places()
     assert {s.values["width"]: s.packs for s in after} == {10: 484, 20: 41}, "one at a time, and 12 at a time"
     others = [id for wave in rest for id in wave.table["trial_id"].to_pylist()]
     assert sorted(first + others) == [f"{i:032x}" for i in range(1000)]
+
+
+def test_rows_that_are_sent_once_hold_the_packs_of_both_cuts():
+    connection = connect([(width, "relu", 0.1 * i) for i in range(400) for width in (10, 20, None)])
+    probes = sum(shape.probes for shape in pack.cut(connection, STATIC, Limits(2)))
+    wave, [alone] = together(connection, probes), in_waves(connection, range(probes))
+    ids = [row["trial_id"] for one in wave.packs for row in wave.rows(one).to_pylist()]
+    assert probes > 2 and ids == [row["trial_id"] for one in alone.packs for row in alone.rows(one).to_pylist()]
+    pack.drop(connection, probes)
+    pack.cut(connection, STATIC, Limits(2), table(told(10, 100.0), told(20, 5.0)), again=True)
+    packs, [alone] = cut_from(connection, offset=probes), in_waves(connection, offset=probes)
+    assert [(p.index, p.shape, p.trials) for p in packs] == [(p.index, p.shape, p.trials) for p in alone.packs]
+    for one, other in zip(packs, alone.packs, strict=True):
+        assert wave.rows(one).to_pylist() == alone.rows(other).to_pylist()
+    assert cut_from(connection, range(3), offset=probes) == packs[:3]
 
 
 @pytest.mark.parametrize(
