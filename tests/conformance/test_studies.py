@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
+from lives import in_one_go_and_in_lives
 from shelves import MemoryShelf
 
+from tsd.engine import fit
 from tsd.engine.rng import Streams
 from tsd.engine.run import run_pack
+from tsd.store import Store
 from tsd.studies import STUDIES
 from tsd.studies._base import Metric, Study
 
@@ -83,6 +87,17 @@ def test_a_trial_gets_the_same_bits_alone_and_in_any_pack(study, shelf):
     assert [run(study, [n], shelf)[0] for n in range(4)] == together
     assert run(study, [2, 0, 3], shelf) == [together[2], together[0], together[3]]
     assert run(study, [1, 1, 1, 0, 1], shelf) == [together[n] for n in (1, 1, 1, 0, 1)]
+
+
+def test_work_that_was_cut_off_goes_on_there_and_to_the_same_bits(name, study, shelf, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "ASK_S", 0)  # asked after every update
+    trials, seeds = [study.Trial.of(study.EXAMPLE)] * 3, [seeds_of(number) for number in range(3)]
+
+    def work(keep):
+        return run_pack(study, trials, seeds, shelf, keep=keep)
+
+    whole, found = in_one_go_and_in_lives(work, Store(tmp_path / "example").files, 4, Random(name))
+    assert found == whole
 
 
 def test_equal_seeds_give_equal_bits_and_other_seeds_others(study):

@@ -6,6 +6,7 @@ numbers are drawn on the CPU, in shapes that the trial alone fixes, so they agre
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,3 +36,15 @@ class Streams:
         text = f"{stream}|{self.seeds.get(stream, 0)}|{purpose}"
         key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
         return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, step]))
+
+
+def standing(generator: np.random.Generator) -> str:
+    """Where a generator of `Streams` stands after some draws, as text."""
+    return json.dumps(generator.bit_generator.state, default=lambda numbers: numbers.tolist())
+
+
+def going_on(text: str) -> np.random.Generator:
+    """The generator that stands where `standing` says: the next draws are those that the other one would give."""
+    generator = np.random.Generator(np.random.Philox())
+    generator.bit_generator.state = json.loads(text)
+    return generator

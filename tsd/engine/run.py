@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tsd.engine.arithmetic import one_thread
-from tsd.engine.checkpoint import Keep
+from tsd.engine.checkpoint import Checkpoint, Keep
 from tsd.engine.fit import Fit, fit
 from tsd.engine.rng import Streams
 from tsd.engine.stack import placed
@@ -33,7 +33,7 @@ def run_pack(
         seeds: the random streams of each trial.
         shelf: where trials find their artefacts.
         device: cpu, cuda, …
-        keep: where long training by gradients is kept now and then; a simulation keeps nothing.
+        keep: where long work is kept now and then, and goes on from; the bits are those of work in one go.
     Returns:
         One outcome a trial, in the order given: done or diverged.
     Raises:
@@ -41,7 +41,7 @@ def run_pack(
     """
     with one_thread():
         if hasattr(study, "simulate"):
-            return list(study.simulate(trials, seeds))
+            return list(study.simulate(trials, seeds, Checkpoint(keep)))
         return _gradient_pack(study, trials, seeds, shelf, device, keep)
 
 

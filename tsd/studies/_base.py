@@ -2,8 +2,9 @@
 
 A gradient study gives `start`, `measure` and `loss`, or `phases` (trial → the stretches of its training, each with a
 loss), and, where it wants, `penalties`, `group_penalties`, `trace` and `conclude` (curves → further metrics); a
-simulation gives `simulate` and works over the leading trial axis itself. Both declare `VERSION`, `Trial`, `METRICS` and
-`EXAMPLE`: values that make a trial last a fraction of a second, with which the conformance tests run every study.
+simulation gives `simulate(trials, seeds, checkpoint)`, works over the leading trial axis itself, and says now and then
+where it stands (`tsd.engine.checkpoint`), to be kept. Both declare `VERSION`, `Trial`, `METRICS` and `EXAMPLE`: values
+that make a trial last a fraction of a second, with which the conformance tests run every study.
 """
 
 from __future__ import annotations

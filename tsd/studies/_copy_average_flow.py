@@ -2,13 +2,14 @@
 
 Near a copy-average point the curvatures spread over five to eight decades, so an explicit rule would take steps of
 the stiffest one's time for ever. `flow` solves y' = −∇L with the Rosenbrock pair of orders 2 and 3 of Shampine and
-Reichelt 1997 ("The MATLAB ODE suite", ode23s), which takes the exact Hessian and is stable at any step; `settle` is its
+Reichelt 1997 ("The MATLAB ODE suite", ode23s), which takes the exact Hessian and is stable at any step; `newton` is its
 limit of long steps, the damped Newton rule (H + μ I) δ = −∇L. Every student of a stack has its own step and damping,
 leaves when it is done, and moves as it would alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,8 @@ from tsd.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from tsd.studies._base import Kept
 
 GAMMA = 1 / (2 + sqrt(2))
 ERROR = 6 + sqrt(2)
@@ -47,29 +50,79 @@ class Landscape(Protocol):
 
 @dataclass
 class Moving:
-    """A stack on its way: parameters, the next step's length and the steps tried, per student."""
+    """A stack in the flow: parameters, the next step's length and the steps tried, per student.
+
+    Args:
+        seen: the parameters at the start and after every stretch of the flow.
+        left: the time that each student has left of a stretch; None between two of them.
+    """
 
     y: Tensor
     step: Tensor
     tried: Tensor
+    seen: list[Tensor]
+    left: Tensor | None = None
 
     @classmethod
     def start(cls, y: Tensor) -> Moving:
         """At rest in y (stack, parameter)."""
-        return cls(y.clone(), y.new_full((len(y),), FIRST_STEP), torch.zeros(len(y), dtype=torch.int64))
+        tried = torch.zeros(len(y), dtype=torch.int64)
+        return cls(y.clone(), y.new_full((len(y),), FIRST_STEP), tried, [y.clone()])
+
+    def kept(self) -> Kept:
+        """All of it."""
+        tensors = {"y": self.y, "step": self.step, "tried": self.tried, "seen": torch.stack(self.seen)}
+        tensors |= {} if self.left is None else {"left": self.left}
+        return {name: tensor.numpy() for name, tensor in tensors.items()}, {}
+
+    @classmethod
+    def restored(cls, kept: Kept) -> Moving:
+        """The one that was kept."""
+        tensors = {name: torch.tensor(array) for name, array in kept[0].items()}
+        return cls(seen=list(tensors.pop("seen")), **tensors)
 
 
-def flow(landscape: Landscape, stack: Moving, duration: float, tolerance: float, step_limit: int) -> None:
-    """Move every student along −∇L for `duration`, in at most `step_limit` steps of its life.
+@dataclass
+class Settling:
+    """A stack in Newton's steps: parameters, the loss and the gradient's largest component there, and the damping of
+    the next step, per student; and the steps taken."""
+
+    y: Tensor
+    loss: Tensor
+    largest: Tensor
+    damping: Tensor
+    steps: int = 0
+
+    @classmethod
+    def start(cls, landscape: Landscape, y: Tensor) -> Settling:
+        """In y (stack, parameter)."""
+        largest = landscape.gradient(y).abs().amax(1)
+        return cls(y.clone(), landscape.loss(y), largest, y.new_full((len(y),), FIRST_DAMPING))
+
+    def kept(self) -> Kept:
+        """All of it."""
+        tensors = {"y": self.y, "loss": self.loss, "largest": self.largest, "damping": self.damping}
+        return {name: tensor.numpy() for name, tensor in tensors.items()}, {"steps": self.steps}
+
+    @classmethod
+    def restored(cls, kept: Kept) -> Settling:
+        """The one that was kept."""
+        arrays, facts = kept
+        return cls(**{name: torch.tensor(array) for name, array in arrays.items()}, steps=int(facts["steps"]))
+
+
+def flow(landscape: Landscape, stack: Moving, duration: float, tolerance: float, step_limit: int) -> Iterator[None]:
+    """Move every student along −∇L for `duration`, or for what is left of it, in at most `step_limit` steps of its
+    life. Comes up for air after every step.
 
     Args:
         tolerance: relative error that one step may make; steps that make more are taken again, shorter.
     """
-    left = torch.full_like(stack.step, duration)
+    left = stack.left = torch.full_like(stack.step, duration) if stack.left is None else stack.left
     while True:
         moving = (left > 0) & (stack.tried < step_limit) & (stack.step > LEAST_STEP)
         if not moving.any():
-            return
+            break
         i = _company(moving)
         step = torch.minimum(stack.step[i], left[i])
         y, error = _rosenbrock(landscape, stack.y[i], step, tolerance)
@@ -80,32 +133,39 @@ def flow(landscape: Landscape, stack: Moving, duration: float, tolerance: float,
         # A step cut short by the end of the duration says nothing against a longer one that was planned.
         stack.step[i] = torch.where(good & (step < stack.step[i]), stack.step[i], wished)
         stack.tried[i] += 1
+        yield
+    stack.left = None
+    stack.seen.append(stack.y.clone())
 
 
-def settle(landscape: Landscape, y: Tensor, tolerance: float, step_limit: int) -> tuple[Tensor, Tensor]:
-    """Newton's steps, each damped until it descends.
+def newton(landscape: Landscape, stack: Settling, tolerance: float, step_limit: int) -> Iterator[None]:
+    """Newton's steps, each damped until it descends. Comes up for air after every step.
 
     Args:
-        y: where to begin (stack, parameter).
         tolerance: largest component of the gradient at which a student is done.
-    Returns:
-        Where they end, and the largest component of the gradient there, shape (stack,).
     """
-    y, damping = y.clone(), y.new_full((len(y),), FIRST_DAMPING)
-    largest, loss = landscape.gradient(y).abs().amax(1), landscape.loss(y)
-    for _ in range(step_limit):
-        moving = (largest > tolerance) & (damping < MOST_DAMPING)
+    while stack.steps < step_limit:
+        moving = (stack.largest > tolerance) & (stack.damping < MOST_DAMPING)
         if not moving.any():
-            break
+            return
         i = _company(moving)
-        tried, found = _newton(landscape, y[i], damping[i])
+        tried, found = _newton(landscape, stack.y[i], stack.damping[i])
         reached = landscape.loss(tried)
-        good = found & (reached <= loss[i] + ROUNDING)
-        y[i] = torch.where(good[:, None], tried, y[i])
-        loss[i] = torch.where(good, reached, loss[i])
-        damping[i] = torch.where(good, damping[i] / 5, damping[i] * 4)
-        largest[i] = landscape.gradient(y[i]).abs().amax(1)
-    return y, largest
+        good = found & (reached <= stack.loss[i] + ROUNDING)
+        stack.y[i] = torch.where(good[:, None], tried, stack.y[i])
+        stack.loss[i] = torch.where(good, reached, stack.loss[i])
+        stack.damping[i] = torch.where(good, stack.damping[i] / 5, stack.damping[i] * 4)
+        stack.largest[i] = landscape.gradient(stack.y[i]).abs().amax(1)
+        stack.steps += 1
+        yield
+
+
+def settle(landscape: Landscape, y: Tensor, tolerance: float, step_limit: int) -> Tensor:
+    """Where Newton's steps from y (stack, parameter) end."""
+    stack = Settling.start(landscape, y)
+    for _ in newton(landscape, stack, tolerance, step_limit):
+        pass
+    return stack.y
 
 
 def _company(moving: Tensor) -> Tensor:

@@ -154,7 +154,7 @@ def _best(outgoing: list[Tensor], incoming: list[Tensor], starts: Tensor, activa
     whole = Landscape(torch.eye(k, dtype=torch.float64), n, activation)
     symmetric = _Symmetric(whole, torch.stack(rows).double())
     start = _lowest(symmetric, starts.double(), len(outgoing))
-    x, _ = settle(symmetric, start, 1e-13, 500)
+    x = settle(symmetric, start, 1e-13, 500)
     y = (x @ symmetric.basis)[0]
     return Point(y[:n].numpy(), y[n:].reshape(n, k).numpy(), float(symmetric.loss(x)[0]))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tsd.engine.rng import going_on, standing
 from tsd.studies._deep_perceptron_kernel import Network, metropolis, network, spins_of
 from tsd.studies._deep_perceptron_network import (
     Likeness,
@@ -20,10 +22,11 @@ from tsd.studies._deep_perceptron_network import (
 )
 
 if TYPE_CHECKING:
+    from tsd.engine.checkpoint import Place
     from tsd.engine.rng import Streams
+    from tsd.studies._base import Kept
     from tsd.studies.deep_perceptron import Trial
 
-Block = tuple[np.ndarray, np.ndarray, np.ndarray]
 PROPOSALS_AT_ONCE = 2**15
 
 
@@ -49,20 +52,48 @@ class Task(NamedTuple):
     truth: np.ndarray
 
 
-class Course(NamedTuple):
-    """What became of a student.
+@dataclass
+class Student:
+    """A student on its way.
 
     Args:
+        network: as it is now.
+        draws: where its units, kicks and allowances come from.
+        proposals: how many it has seen.
         errors: wrong output bits on the training patterns, at each recorded time.
         likeness: to the teacher, at each recorded time.
-        weights: at the end, of shape (layer, unit, input).
-        spins: on the test inputs at the end, ±1 of shape (layer + 1, unit, pattern).
     """
 
-    errors: list[int]
-    likeness: list[Likeness]
-    weights: np.ndarray
-    spins: np.ndarray
+    network: Network
+    draws: list[np.random.Generator]
+    proposals: int = 0
+    errors: list[int] = field(default_factory=list)
+    likeness: list[Likeness] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, task: Task, streams: Streams, number: int) -> Student:
+        """The student of this number, untrained."""
+        weights = draw_weights(task.wiring.shape, streams.generator("init", "weights", number))
+        draws = [streams.generator("noise", what, number) for what in ("units", "kicks", "allowances")]
+        return cls(network(weights, task.wiring), draws)
+
+    def kept(self) -> Kept:
+        """All but what follows from its weights."""
+        overlaps, bonds, output_bond, error = map(np.array, zip(*self.likeness, strict=True))
+        records = {"overlaps": overlaps, "bonds": bonds, "output_bond": output_bond, "error": error}
+        draws = json.dumps([standing(generator) for generator in self.draws])
+        arrays = {"weights": self.network.weights, "errors": np.array(self.errors), **records}
+        return arrays, {"proposals": self.proposals, "draws": draws}
+
+    @classmethod
+    def restored(cls, kept: Kept, task: Task) -> Student:
+        """The one that was kept."""
+        arrays, facts = kept
+        draws = [going_on(text) for text in json.loads(str(facts["draws"]))]
+        records = (arrays["overlaps"], arrays["bonds"], arrays["output_bond"].tolist(), arrays["error"].tolist())
+        likeness = [Likeness(*each) for each in zip(*records, strict=True)]
+        own = network(arrays["weights"], task.wiring)
+        return cls(own, draws, int(facts["proposals"]), arrays["errors"].tolist(), likeness)
 
 
 def draw_task(trial: Trial, streams: Streams) -> Task:
@@ -82,46 +113,36 @@ def draw_task(trial: Trial, streams: Streams) -> Task:
     return Task(teacher.weights, wiring, train, spins_of(teacher, train)[-1], counted, test, truth)
 
 
-def train(trial: Trial, task: Task, streams: Streams, number: int, times: Sequence[int]) -> Course:
-    """Train the student of this number and record it at `times`, in sweeps; the first of them is 0."""
-    student = network(draw_weights(task.wiring.shape, streams.generator("init", "weights", number)), task.wiring)
-    spins = spins_of(student, task.train)
-    errors = [int(np.bitwise_count((spins[-1] ^ task.target) & task.counted).sum())]
-    seen = _seen(student, task)
-    likeness = [_likeness(student, seen, task)]
-    for blocks in _proposals(trial, streams, number, times):
-        more = (metropolis(student, spins, task.target, task.counted, *block) for block in blocks)
-        errors.append(errors[-1] + sum(more))
-        seen = _seen(student, task)
-        likeness.append(_likeness(student, seen, task))
-    return Course(errors, likeness, student.weights, seen)
+def train(trial: Trial, task: Task, streams: Streams, number: int, *, times: Sequence[int], place: Place) -> Student:
+    """Train the student of this number, from where it was left, and record it at `times`, in sweeps from 0."""
+    left = place.left()
+    student = Student.restored(left, task) if left else Student.start(task, streams, number)
+    spins = spins_of(student.network, task.train)
+    wrong = int(np.bitwise_count((spins[-1] ^ task.target) & task.counted).sum())
+    for time in times[len(student.errors) :]:
+        while (count := min(PROPOSALS_AT_ONCE, time * trial.depth * trial.width - student.proposals)) > 0:
+            wrong += metropolis(student.network, spins, task.target, task.counted, *_proposals(trial, student, count))
+            place.at(student)
+        student.errors.append(wrong)
+        seen = spins_on_test(student, task)
+        student.likeness.append(compare(task.truth, seen, (task.teacher, student.network.weights), task.wiring))
+    place.ended(student)
+    return student
 
 
-def _seen(student: Network, task: Task) -> np.ndarray:
-    """Spins ±1 on the test inputs."""
-    return unpack(spins_of(student, task.test), task.truth.shape[2])
+def spins_on_test(student: Student, task: Task) -> np.ndarray:
+    """Spins ±1 on the test inputs, of shape (layer + 1, unit, pattern)."""
+    return unpack(spins_of(student.network, task.test), task.truth.shape[2])
 
 
-def _likeness(student: Network, seen: np.ndarray, task: Task) -> Likeness:
-    return compare(task.truth, seen, (task.teacher, student.weights), task.wiring)
-
-
-def _proposals(trial: Trial, streams: Streams, number: int, times: Sequence[int]) -> Iterator[Iterator[Block]]:
-    """A student's proposals in order, those between two times together. How they are cut changes no draw."""
-    generators = [streams.generator("noise", what, number) for what in ("units", "kicks", "allowances")]
-    for start, end in pairwise(times):
-        yield _blocks(trial, generators, start, end)
-
-
-def _blocks(trial: Trial, generators: Sequence[np.random.Generator], start: int, end: int) -> Iterator[Block]:
-    """Units, kicks and allowances of the proposals between two sweeps."""
-    units, kicks, allowances = generators
+def _proposals(trial: Trial, student: Student, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Units, kicks and allowances of a student's next proposals. How they are cut changes no draw."""
+    units, kicks, allowances = student.draws
     sites, size = trial.depth * trial.width, trial.step * np.sqrt(trial.fan_in)
-    for first in range(start * sites, end * sites, PROPOSALS_AT_ONCE):
-        count = min(PROPOSALS_AT_ONCE, end * sites - first)
-        time = np.arange(first, first + count) / (sites * trial.sweeps * trial.cooling)
-        yield (
-            units.integers(sites, size=count),
-            size * kicks.normal(size=(count, trial.fan_in)),
-            trial.temperature * np.maximum(1 - time, 0) * allowances.exponential(size=count),
-        )
+    time = np.arange(student.proposals, student.proposals + count) / (sites * trial.sweeps * trial.cooling)
+    student.proposals += count
+    return (
+        units.integers(sites, size=count),
+        size * kicks.normal(size=(count, trial.fan_in)),
+        trial.temperature * np.maximum(1 - time, 0) * allowances.exponential(size=count),
+    )

@@ -8,9 +8,51 @@ elementary symmetric polynomials of ±1, whole numbers too, so fields are exact 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from math import comb, factorial, lgamma, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tsd.studies._base import Kept
+
+
+@dataclass
+class Students:
+    """Students on their way.
+
+    Args:
+        spins: ±1 of shape (student, site).
+        overlaps: overlap of each with the pattern, shape (student,), at the start and after every sweep.
+        agreement: mean overlap of two of them after every sweep.
+    """
+
+    spins: np.ndarray
+    overlaps: list[np.ndarray]
+    agreement: list[float] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, spins: np.ndarray) -> Students:
+        """Before their first sweep."""
+        return cls(spins, [spins.mean(1)])
+
+    def swept(self, spins: np.ndarray) -> None:
+        """One more sweep has brought them to these spins."""
+        self.spins = spins
+        self.overlaps.append(spins.mean(1))
+        self.agreement.append(pair_overlap(spins))
+
+    def kept(self) -> Kept:
+        """All of it."""
+        records = {"overlaps": np.array(self.overlaps), "agreement": np.array(self.agreement)}
+        return {"spins": self.spins, **records}, {}
+
+    @classmethod
+    def restored(cls, kept: Kept) -> Students:
+        """Those that were kept."""
+        arrays, _ = kept
+        return cls(arrays["spins"], list(arrays["overlaps"]), arrays["agreement"].tolist())
 
 
 def elementary(order: int, size: int) -> np.ndarray:
@@ -128,3 +170,10 @@ def glauber(
                 push[student] = itself[agree[student]].sum()
                 spins[student, site] *= -1
         yield spins
+
+
+def pair_overlap(spins: np.ndarray) -> float:
+    """Mean overlap of two different students."""
+    students, size = spins.shape
+    together = (spins.sum(0, dtype=int) ** 2).sum() - students * size
+    return float(together / (students * (students - 1) * size))

@@ -19,7 +19,12 @@ import numpy as np
 from tsd.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import ArrayLike, NDArray
+
+    from tsd.engine.checkpoint import Place
+    from tsd.studies._base import Kept
 
 BLOW_UP = 1e6
 """A student has diverged where its error exceeds this many times that of its start and of a silent student together."""
@@ -68,6 +73,49 @@ class Trajectory:
         return int(np.isfinite(self.error).sum())
 
 
+class Course:
+    """The solution of y' = rate(t, y) from t = 0 on its way, by DOP853 at relative tolerance 1e-12.
+
+    Args:
+        y: where it is, shape (entry,).
+        times: at which it is recorded, rising from 0 or later.
+
+    `seen` holds the records, shape (time, entry), NaN where there is none yet; `t` how far it has come.
+    """
+
+    def __init__(self, y: NDArray[np.float64], times: NDArray[np.float64]) -> None:
+        self.t, self.y, self.length = 0.0, y, nan
+        self.times, self.seen, self.records = times, np.full((len(times), len(y)), np.nan), 0
+
+    def steps(self, rate: Callable[[float, NDArray[np.float64]], NDArray[np.float64]]) -> Iterator[None]:
+        """To the last record, or as far as steps lead, coming up for air after each."""
+        from scipy.integrate import DOP853
+
+        solver = DOP853(rate, self.t, self.y, self.times[-1] or 1.0, rtol=1e-12, atol=1e-14)
+        if self.t:
+            solver.h_abs = self.length
+        while solver.status == "running":
+            solver.step()
+            if solver.status == "failed":
+                return
+            self.t, self.y, self.length = float(solver.t), solver.y, float(solver.h_abs)
+            reached = int(np.searchsorted(self.times, self.t, side="right"))
+            if reached > self.records:
+                self.seen[self.records : reached] = solver.dense_output()(self.times[self.records : reached]).T
+                self.records = reached
+            yield
+
+    def kept(self) -> Kept:
+        """All of it."""
+        return {"y": self.y, "seen": self.seen}, {"t": self.t, "length": self.length, "records": self.records}
+
+    def restore(self, kept: Kept) -> None:
+        """Take a state on."""
+        arrays, facts = kept
+        self.y, self.seen = arrays["y"].copy(), arrays["seen"].copy()
+        self.t, self.length, self.records = float(facts["t"]), float(facts["length"]), int(facts["records"])
+
+
 def population_error(
     M: ArrayLike, Q: ArrayLike, T: ArrayLike, student_scale: float, teacher_scale: float
 ) -> np.ndarray:
@@ -97,6 +145,7 @@ def integrate(  # noqa: PLR0917  Overlaps, rates and prefactors are read in the 
     student_scale: float,
     teacher_scale: float,
     noise: bool = True,
+    place: Place | None = None,
 ) -> Trajectory:
     """The overlaps that one-pass SGD follows for N → ∞, from `M0` and `Q0` at α = 0. DOP853, relative tolerance 1e-12.
 
@@ -106,11 +155,10 @@ def integrate(  # noqa: PLR0917  Overlaps, rates and prefactors are read in the 
         alphas: rising times ≥ 0, in samples over input dimension.
         student_scale, teacher_scale: the prefactors c and c*.
         noise: keep the term in η²; without it this is gradient flow.
+        place: where the way was left, and is kept.
     Raises:
         UserError: shapes do not fit together, or times do not rise from 0 on.
     """
-    from scipy.integrate import solve_ivp
-
     M, Q, T = _overlaps(M0, Q0, T)
     times = _rising(alphas)
     width, start = len(Q), np.block([[Q, M], [M.T, T]])
@@ -121,15 +169,16 @@ def integrate(  # noqa: PLR0917  Overlaps, rates and prefactors are read in the 
     def rate(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         return _rate(flat.reshape(start.shape), readout, student, student_scale * lr, noise).ravel()
 
-    def head_room(_: float, flat: NDArray[np.float64]) -> float:
-        return limit - _error(flat.reshape(start.shape), readout)
-
-    head_room.terminal = True  # type: ignore[attr-defined]
+    course = Course(start.ravel(), times)
+    if place and (left := place.left()):
+        course.restore(left)
     with np.errstate(over="ignore", invalid="ignore"):
-        span = (0, times[-1] or 1.0)
-        solved = solve_ivp(rate, span, start.ravel(), "DOP853", t_eval=times, events=head_room, rtol=1e-12, atol=1e-14)
-    path = np.full((len(times), *start.shape), np.nan)
-    path[: len(solved.t)] = np.asarray(solved.y).T.reshape(-1, *start.shape)
+        for _ in course.steps(rate):
+            if _error(course.y.reshape(start.shape), readout) >= limit:
+                break
+            if place:
+                place.at(course)
+    path = course.seen.reshape(-1, *start.shape)
     M, Q = path[:, :width, width:], path[:, :width, :width]
     return Trajectory.of(times, M, Q, T, student_scale=student_scale, teacher_scale=teacher_scale)
 

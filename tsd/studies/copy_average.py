@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from tsd.fields import Batched, Static, field
 from tsd.lazy import torch
 from tsd.studies._base import Curve, Measured, Metric, Outcome, Study
-from tsd.studies._copy_average_flow import Moving, flow, settle
+from tsd.studies._copy_average_flow import Moving, Settling, flow, newton
 from tsd.studies._copy_average_loss import Landscape, population_loss
 from tsd.studies._copy_average_points import copy_average_point, curvature, one_neuron_optimum, perturbed_copy_point
 from tsd.studies._copy_average_view import along_the_flow, copied, neuron_by_neuron
@@ -34,6 +34,7 @@ from tsd.studies._copy_average_view import along_the_flow, copied, neuron_by_neu
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tsd.engine.checkpoint import Checkpoint, Place
     from tsd.engine.rng import Streams
 
 __all__ = [
@@ -119,7 +120,7 @@ METRICS = (
 EXAMPLE = {"teacher_width": 4, "student_width": 2, "flow_time": 20}
 
 
-def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+def simulate(trials: Sequence[Trial], seeds: Sequence[Streams], checkpoint: Checkpoint) -> list[Outcome]:
     """Every trial from its start to its critical point, in stacks of students of equal widths."""
     from tsd.engine.fit import even_parts
 
@@ -133,7 +134,8 @@ def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]
         size = max(2, STACK_ENTRIES // (n * (1 + k + ignored)) ** 2)
         for part in even_parts(len(members), size):
             stack = [members[i] for i in part]
-            ends = _descend([trials[i] for i in stack], [seeds[i] for i in stack])
+            those, theirs = [trials[i] for i in stack], [seeds[i] for i in stack]
+            ends = checkpoint.together(those, theirs, partial(_descend, those, theirs))
             outcomes.update(zip(stack, ends, strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
@@ -156,29 +158,46 @@ def outcome(loss: float, copy_average: float, perturbed_copy: float, tolerance: 
     return "copy_average" if same or to_average <= to_copies else "perturbed_copy"
 
 
-def _descend(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+def _descend(trials: Sequence[Trial], seeds: Sequence[Streams], place: Place) -> list[Outcome]:
     """One stack: the flow, looked at whenever its time has doubled, then Newton's steps."""
     first = trials[0]
     k, d = first.teacher_width, first.teacher_width + first.ignored_inputs
     landscape = Landscape(torch.eye(k, d, dtype=torch.float64), first.student_width, first.activation)
-    moving = Moving.start(torch.stack([glorot(*each) for each in zip(trials, seeds, strict=True)]))
     times = [0, *(2**i for i in range(first.flow_time.bit_length()) if 2**i < first.flow_time), first.flow_time]
-    course = [moving.y.clone()]
-    for start, end in pairwise(times):
-        flow(landscape, moving, end - start, first.flow_tolerance, first.step_limit)
-        course.append(moving.y.clone())
-    ends, gradients = settle(landscape, moving.y, first.gradient_tolerance, first.step_limit)
+    starts = torch.stack([glorot(*each) for each in zip(trials, seeds, strict=True)])
+    moving = _flowed(landscape, starts, times, first, place.part("flow"))
+    settling = _settled(landscape, moving.y, first, place.part("newton"))
     outcomes = []
     for i, trial in enumerate(trials):
-        seen = torch.stack([y[i] for y in course])
+        seen = torch.stack([y[i] for y in moving.seen])
         curves = [
             Curve("loss", times, landscape.loss(seen).tolist()),
             Curve("copies", times, [float(copied(y, trial)) for y in seen]),
             *along_the_flow(times, seen, trial),
         ]
-        told = {"grad_norm": float(gradients[i]), "flow_steps": int(moving.tried[i])}
-        outcomes.append(_outcome(landscape, trial, ends[i], told, curves))
+        told = {"grad_norm": float(settling.largest[i]), "flow_steps": int(moving.tried[i])}
+        outcomes.append(_outcome(landscape, trial, settling.y[i], told, curves))
     return outcomes
+
+
+def _flowed(landscape: Landscape, starts: Tensor, times: Sequence[int], settings: Trial, place: Place) -> Moving:
+    """The stack at the end of the flow, stretch by stretch."""
+    left = place.left()
+    moving = Moving.restored(left) if left else Moving.start(starts)
+    for start, end in list(pairwise(times))[len(moving.seen) - 1 :]:
+        for _ in flow(landscape, moving, end - start, settings.flow_tolerance, settings.step_limit):
+            place.at(moving)
+    place.ended(moving)
+    return moving
+
+
+def _settled(landscape: Landscape, y: Tensor, settings: Trial, place: Place) -> Settling:
+    """The stack at the end of Newton's steps from y."""
+    left = place.left()
+    settling = Settling.restored(left) if left else Settling.start(landscape, y)
+    for _ in newton(landscape, settling, settings.gradient_tolerance, settings.step_limit):
+        place.at(settling)
+    return settling
 
 
 def _outcome(landscape: Landscape, trial: Trial, y: Tensor, told: dict[str, float], curves: list[Curve]) -> Outcome:

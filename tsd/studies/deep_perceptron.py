@@ -29,10 +29,9 @@ from tsd.studies._base import Curve, Measured, Metric, Outcome, Study
 from tsd.studies._deep_perceptron_theory import bit_error, layer_overlap, overlap_profile, untrained_overlap
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from tsd.engine.checkpoint import Checkpoint, Place
     from tsd.engine.rng import Streams
-    from tsd.studies._deep_perceptron_training import Course
+    from tsd.studies._deep_perceptron_training import Student, Task
 
 __all__ = [
     "EXAMPLE",
@@ -97,12 +96,12 @@ METRICS = (
 EXAMPLE = {"width": 8, "fan_in": 3, "depth": 3, "patterns": 16, "students": 2, "sweeps": 4, "test_patterns": 64}
 
 
-def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+def simulate(trials: Sequence[Trial], seeds: Sequence[Streams], checkpoint: Checkpoint) -> list[Outcome]:
     """Every trial on its own: its moves follow each other, and a word of 64 patterns is what runs in parallel."""
-    return [Outcome("done", _measured(trial, streams)) for trial, streams in zip(trials, seeds, strict=True)]
+    return checkpoint.one_by_one(trials, seeds, _outcome)
 
 
-def _measured(trial: Trial, streams: Streams) -> Measured:
+def _outcome(trial: Trial, streams: Streams, place: Place) -> Outcome:
     from tsd.studies._deep_perceptron_training import draw_task, train
 
     if trial.fan_in > trial.width:
@@ -111,8 +110,10 @@ def _measured(trial: Trial, streams: Streams) -> Measured:
             f"so it has at most {trial.width} inputs. Lower fan_in or raise width."
         )
     task, times = draw_task(trial, streams), _times(trial)
-    students = [train(trial, task, streams, number, times) for number in range(trial.students)]
-    over_time, over_layers = _over_time(trial, students), _over_layers(trial, students, task.wiring)
+    students = [
+        train(trial, task, streams, number, times=times, place=place.part(number)) for number in range(trial.students)
+    ]
+    over_time, over_layers = _over_time(trial, students), _over_layers(trial, students, task)
     metrics = {name: values[-1] for name, values in over_time.items()}
     metrics["solved"] = sum(student.errors[-1] == 0 for student in students) / len(students)
     output_bond = fmean(student.likeness[-1].output_bond for student in students)
@@ -120,7 +121,7 @@ def _measured(trial: Trial, streams: Streams) -> Measured:
     metrics["theory_test_error"] = bit_error(output_bond, below)
     curves = [Curve(name, times, values) for name, values in over_time.items()]
     curves += [Curve(name, range(1, trial.depth + 1), values) for name, values in over_layers.items()]
-    return Measured(metrics, curves)
+    return Outcome("done", Measured(metrics, curves))
 
 
 def _times(trial: Trial) -> list[int]:
@@ -130,7 +131,7 @@ def _times(trial: Trial) -> list[int]:
     return sorted({0, trial.sweeps} | powers | even)
 
 
-def _over_time(trial: Trial, students: Sequence[Course]) -> dict[str, list[float]]:
+def _over_time(trial: Trial, students: Sequence[Student]) -> dict[str, list[float]]:
     """Curves over the recorded times by name, mean over students."""
     import numpy as np
 
@@ -143,11 +144,12 @@ def _over_time(trial: Trial, students: Sequence[Course]) -> dict[str, list[float
     return {name: values.tolist() for name, values in found.items()}
 
 
-def _over_layers(trial: Trial, students: Sequence[Course], wiring: np.ndarray) -> dict[str, list[float]]:
+def _over_layers(trial: Trial, students: Sequence[Student], task: Task) -> dict[str, list[float]]:
     """Curves over the layers by name, mean over students or their pairs."""
     import numpy as np
 
     from tsd.studies._deep_perceptron_network import compare
+    from tsd.studies._deep_perceptron_training import spins_on_test
 
     end, start, bonds = (
         np.mean([getattr(student.likeness[time], what) for student in students], axis=0)
@@ -155,8 +157,8 @@ def _over_layers(trial: Trial, students: Sequence[Course], wiring: np.ndarray) -
     )
     found = {"overlap": end, "start_overlap": start, "overlap_gain": end - start, "bond_overlap": bonds}
     if len(students) > 1:
-        pairs = combinations(students, 2)
-        alike = [compare(a.spins, b.spins, (a.weights, b.weights), wiring).overlaps for a, b in pairs]
+        pairs = combinations([(spins_on_test(student, task), student.network.weights) for student in students], 2)
+        alike = [compare(a, b, (its, others), task.wiring).overlaps for (a, its), (b, others) in pairs]
         found["student_overlap"] = np.mean(alike, axis=0)
     theory = {"theory_overlap": overlap_profile(bonds.tolist())}
     if trial.fan_in < trial.width:

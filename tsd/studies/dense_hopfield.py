@@ -36,6 +36,7 @@ from tsd.studies._dense_hopfield_theory import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from tsd.engine.checkpoint import Checkpoint, Place
     from tsd.engine.rng import Streams
 
 __all__ = [
@@ -121,10 +122,10 @@ METRICS = (
 EXAMPLE = {"size": 12, "load": 3.0, "sweeps": 8, "students": 2, "curve_points": 4}
 
 
-def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+def simulate(trials: Sequence[Trial], seeds: Sequence[Streams], checkpoint: Checkpoint) -> list[Outcome]:
     """Every trial's examples, dynamics and theory. The students of a trial run side by side; trials one by one, for
     their examples are many and differ in number."""
-    return [Outcome("done", _measured(trial, streams)) for trial, streams in zip(trials, seeds, strict=True)]
+    return checkpoint.one_by_one(trials, seeds, _outcome)
 
 
 def example_count(trial: Trial) -> int:
@@ -144,29 +145,31 @@ def example_count(trial: Trial) -> int:
     return count
 
 
-def _measured(trial: Trial, streams: Streams) -> Measured:
+def _outcome(trial: Trial, streams: Streams, place: Place) -> Outcome:
     import numpy as np
 
-    from tsd.studies._dense_hopfield_dynamics import draw_examples, law
+    from tsd.studies._dense_hopfield_dynamics import Students, draw_examples, law
 
     teacher = law(trial.teacher_order, trial.size, _teacher_temperature(trial), trial.teacher_state)
     examples = draw_examples(teacher, example_count(trial), streams.generator("data", "examples"))
-    students = _start(trial, examples, streams.generator("init", "students"))
-    noise = (streams.generator("noise", "glauber", sweep) for sweep in range(trial.sweeps))
-    overlaps, agreement = [students.mean(1)], []
-    for spins in _dynamics(trial, examples, students, noise):
-        overlaps.append(spins.mean(1))
-        agreement.append(_pair_overlap(spins))
-    nearest = (spins.astype(np.float32) @ examples.astype(np.float32)).max(1) / trial.size
+    left = place.left()
+    start = _start(trial, examples, streams.generator("init", "students"))
+    students = Students.restored(left) if left else Students.start(start)
+    noise = (streams.generator("noise", "glauber", sweep) for sweep in range(len(students.agreement), trial.sweeps))
+    for spins in _dynamics(trial, examples, students.spins, noise):
+        students.swept(spins)
+        place.at(students)
+    overlaps = np.array(students.overlaps)
+    nearest = (students.spins.astype(np.float32) @ examples.astype(np.float32)).max(1) / trial.size
     metrics = {
-        **_late(np.array(overlaps)),
-        "student_overlap": float(np.mean(agreement[-(trial.sweeps // 2) :])),
+        **_late(overlaps),
+        "student_overlap": float(np.mean(students.agreement[-(trial.sweeps // 2) :])),
         "example_overlap": float(nearest.mean()),
         "examples": examples.shape[1],
     }
     steps = np.unique(np.linspace(0, trial.sweeps, trial.curve_points).round().astype(int)).tolist()
     curve = Curve("overlap", steps, [float(overlaps[step].mean()) for step in steps])
-    return Measured(metrics | theory(trial), [curve])
+    return Outcome("done", Measured(metrics | theory(trial), [curve]))
 
 
 def _dynamics(
@@ -257,10 +260,3 @@ def _start(trial: Trial, examples: np.ndarray, generator: np.random.Generator) -
             taken = generator.random(shape).argsort(1) < round(trial.attack * trial.size)
             return np.where(taken, adversary, np.int8(1))
     return np.ones(shape, dtype=np.int8)
-
-
-def _pair_overlap(spins: np.ndarray) -> float:
-    """Mean overlap of two different students."""
-    students, size = spins.shape
-    together = (spins.sum(0, dtype=int) ** 2).sum() - students * size
-    return float(together / (students * (students - 1) * size))

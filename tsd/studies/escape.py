@@ -17,6 +17,7 @@ read: prefactors c = 1/p and c* = 1/p*, the factor ½ in the loss, orthonormal t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ from tsd.studies._escape_sgd import descend
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tsd.engine.checkpoint import Checkpoint, Place
     from tsd.engine.rng import Streams
 
 __all__ = ["METRICS", "Trial", "hessian_spectrum", "integrate", "population_error", "simulate"]
@@ -122,10 +124,24 @@ EXAMPLE = {
 }
 
 
-def simulate(trials: Sequence[Trial], seeds: Sequence[Streams]) -> list[Outcome]:
+def simulate(trials: Sequence[Trial], seeds: Sequence[Streams], checkpoint: Checkpoint) -> list[Outcome]:
     """Train every student and read its trajectory. Raises UserError where input_dim cannot hold both networks."""
     starts = [first_weights(trial, streams) for trial, streams in zip(trials, seeds, strict=True)]
-    paths = _descend(trials, starts, seeds) if trials[0].dynamics == "sgd" else list(map(_flow, trials, starts))
+    room = max(1, CACHED // starts[0].size) if trials[0].dynamics == "sgd" else 1
+    outcomes = []
+    for first in range(0, len(trials), room):
+        few = slice(first, first + room)
+        given = trials[few], seeds[few]
+        outcomes += checkpoint.together(*given, partial(_outcomes, *given, starts[few]))
+    return outcomes
+
+
+def _outcomes(
+    trials: Sequence[Trial], seeds: Sequence[Streams], starts: Sequence[NDArray[np.float64]], place: Place
+) -> list[Outcome]:
+    """A few students of SGD, or one of the equations."""
+    sgd = trials[0].dynamics == "sgd"
+    paths = _descend(trials, seeds, starts, place) if sgd else [_flow(trials[0], starts[0], place)]
     return [_outcome(trial, path) for trial, path in zip(trials, paths, strict=True)]
 
 
@@ -174,30 +190,26 @@ def _alphas(trial: Trial) -> NDArray[np.float64]:
     return np.unique(np.rint(np.linspace(0, trial.alpha_max, trial.curve_points + 1) / HUNDREDTH)) * HUNDREDTH
 
 
-def _flow(trial: Trial, start: NDArray[np.float64]) -> Trajectory:
+def _flow(trial: Trial, start: NDArray[np.float64], place: Place) -> Trajectory:
     M, Q, T = start[:, : trial.teacher_width], start @ start.T, np.eye(trial.teacher_width)
-    return integrate(M, Q, T, trial.lr, _alphas(trial), *_scales(trial), noise=trial.dynamics == "ode")
+    noise = trial.dynamics == "ode"
+    return integrate(M, Q, T, trial.lr, _alphas(trial), *_scales(trial), noise=noise, place=place)
 
 
 def _descend(
-    trials: Sequence[Trial], starts: Sequence[NDArray[np.float64]], seeds: Sequence[Streams]
+    trials: Sequence[Trial], seeds: Sequence[Streams], starts: Sequence[NDArray[np.float64]], place: Place
 ) -> list[Trajectory]:
-    lr = np.array([trial.lr for trial in trials])
     student_scale, teacher_scale = np.array([_scales(trial) for trial in trials]).T
-    room, paths = max(1, CACHED // starts[0].size), []
-    for first in range(0, len(trials), room):
-        few = slice(first, first + room)
-        inputs = [streams.generator("data", "inputs") for streams in seeds[few]]
-        paths += descend(
-            np.stack(starts[few]),
-            teacher_width=trials[0].teacher_width,
-            lr=lr[few],
-            alphas=_alphas(trials[0]),
-            student_scale=student_scale[few],
-            teacher_scale=teacher_scale[few],
-            inputs=inputs,
-        )
-    return paths
+    return descend(
+        np.stack(starts),
+        teacher_width=trials[0].teacher_width,
+        lr=np.array([trial.lr for trial in trials]),
+        alphas=_alphas(trials[0]),
+        student_scale=student_scale,
+        teacher_scale=teacher_scale,
+        inputs=[streams.generator("data", "inputs") for streams in seeds],
+        place=place,
+    )
 
 
 def _outcome(trial: Trial, path: Trajectory) -> Outcome:

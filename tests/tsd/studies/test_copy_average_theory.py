@@ -270,6 +270,7 @@ def test_the_flow_follows_the_gradient_and_its_error_falls_with_the_tolerance():
     errors = []
     for tolerance in (1e-2, 1e-4):
         moving = Moving.start(y)
-        flow(landscape, moving, 2.0, tolerance, 10_000)
+        for _ in flow(landscape, moving, 2.0, tolerance, 10_000):
+            pass
         errors.append(float((moving.y - exact).abs().max()))
     assert errors[1] < 0.2 * errors[0] and errors[1] < 1e-3

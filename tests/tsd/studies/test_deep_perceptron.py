@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from tsd.engine.checkpoint import Checkpoint
 from tsd.engine.rng import Streams
 from tsd.errors import UserError
 from tsd.studies import _deep_perceptron_network as networks
@@ -15,7 +16,7 @@ from tsd.studies import deep_perceptron
 def outcomes(count=1, first=0, **values):
     trial = deep_perceptron.Trial.of(values)
     streams = [Streams(dict.fromkeys(("teacher", "data", "init", "noise"), first + n)) for n in range(count)]
-    return [outcome.measured for outcome in deep_perceptron.simulate([trial] * count, streams)]
+    return [outcome.measured for outcome in deep_perceptron.simulate([trial] * count, streams, Checkpoint(None))]
 
 
 def curve(measured, metric, step):

@@ -6,6 +6,7 @@ from math import comb, factorial
 import numpy as np
 import pytest
 
+from tsd.engine.checkpoint import Checkpoint
 from tsd.engine.rng import Streams
 from tsd.errors import UserError
 from tsd.studies import _dense_hopfield_couplings as cubic
@@ -30,7 +31,7 @@ def boltzmann(energies):
 def outcomes(count=1, **values):
     trials = [dense_hopfield.Trial.of(values)] * count
     seeds = [Streams({"data": n, "init": n, "noise": n}) for n in range(count)]
-    return [outcome.measured for outcome in dense_hopfield.simulate(trials, seeds)]
+    return [outcome.measured for outcome in dense_hopfield.simulate(trials, seeds, Checkpoint(None))]
 
 
 def mean(measured, metric):

@@ -37,7 +37,7 @@ def write_and_hang(keeper, states):
         time.sleep(3600)
 Keeper.due = lambda keeper: next(calls) in (100, 700)
 Keeper.write = write_and_hang
-fit.CPU_STACK_DENSE = 4
+fit.CPU_STACK_DENSE, fit.ASK_S = 4, 0
 main(["run", *sys.argv[1:]])
 """
 PASSING = ["wall_s", "started_at", "git_sha", "host"]
@@ -72,6 +72,7 @@ def test_a_worker_that_is_killed_costs_the_steps_since_its_last_state(asked, tmp
 
     updates = []
     monkeypatch.setattr(fit, "CPU_STACK_DENSE", 4)
+    monkeypatch.setattr(fit, "ASK_S", 0)  # asked after every update
     monkeypatch.setattr(checkpoints.Keeper, "due", lambda keeper: updates.append(1))
     assert main(["run", *words]) == 0
     assert len(updates) == UPDATES - 700, "what was done is not done again"

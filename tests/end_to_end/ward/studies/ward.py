@@ -53,9 +53,9 @@ def fault() -> None:
 ILLNESSES = {"hangs": hang, "exhausts": exhaust, "is killed": kill, "exits": lambda: os._exit(3), "faults": fault}
 
 
-def simulate(trials, seeds):
-    """Patient after patient. While there is a file `closed` among the run's temporary files, only packs with the first
-    patient of a room go on."""
+def simulate(trials, seeds, checkpoint):
+    """Patient after patient; of a patient nothing is kept. While there is a file `closed` among the run's temporary
+    files, only packs with the first patient of a room go on."""
     outcomes, door = [], Path(os.environ.get("TMPDIR", "/tmp"), "closed")
     while door.exists() and all(trial.bed for trial in trials):
         time.sleep(0.05)
