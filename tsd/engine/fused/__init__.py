@@ -2,5 +2,6 @@
 
 descent     what is asked for: students, samples and step sizes in, losses out
 processor   numba; one network after another, its weights in the cache
-lanes, functions   what numba does not have of its own: vectors, their product, and activations of them
+card        Triton; one program a network
+lanes, functions, rational   what numba does not have of its own: vectors, their product, and activations of them
 """

@@ -59,6 +59,14 @@ def descend(students: Students, samples: Samples, rates: Tensor) -> Tensor:
     Returns:
         L of each network before each update, (update, trial).
     """
+    if students.w.device.type == "cpu":
+        return _on_processor(students, samples, rates)
+    from tsd.engine.fused import card
+
+    return card.descend(students, samples, rates)
+
+
+def _on_processor(students: Students, samples: Samples, rates: Tensor) -> Tensor:
     sizes, losses = samples.sizes, students.w.new_empty(rates.shape[1], len(rates))
     in_order = len(students.w) > 1 and len(samples.x) == len(samples.rows) == 1
     most = max(1, AT_ONCE_BYTES // (4 * max(sizes) * samples.x.shape[2])) if in_order else len(sizes)

@@ -1,8 +1,7 @@
 """Activations of sixteen numbers at once, and their slopes.
 
-tanh and erf(x/√2) are x P(x²)/Q(x²) up to where they round to ±1. The coefficients are our own minimax fits of the
-relative error, by least squares whose weights follow the error: 2·10⁻⁸ for both. What float32 then makes of them is off
-by less than five units in the last place. All functions are 0 at 0: what fills up a vector stays out of every sum.
+Values are off by less than five units in the last place of float32. All functions are 0 at 0: what fills up a vector
+stays out of every sum.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from tsd.engine.fused import rational
 from tsd.engine.fused.lanes import choose, clamp, fma, load, nearest, power_of_two, splat, store
 
 KINDS = {"tanh": 0, "erf": 1, "relu": 2, "identity": 3}
@@ -23,11 +23,9 @@ def _float32(*numbers: float) -> tuple[np.float32, ...]:
     return tuple(map(np.float32, numbers))
 
 
-TANH_BOUND, ERF_BOUND = _float32(9.02, 5.6)
-TANH_P = _float32(0.999999979, 0.133797182, 0.003494034872, 2.05834864e-05, 1.331907882e-08)
-TANH_Q = _float32(1, 0.4671303344, 0.02587107438, 0.0003283093351, 7.762022321e-07)
-ERF_P = _float32(0.7978845437, 0.0678587336, 0.009354745308, 0.0003378656211, 1.257962388e-05, 4.459445266e-08)
-ERF_Q = _float32(1, 0.2517146367, 0.02867775362, 0.001885512303, 7.334538036e-05, 1.179653981e-06)
+TANH_BOUND, ERF_BOUND = _float32(rational.TANH_BOUND, rational.ERF_BOUND)
+TANH_P, TANH_Q = _float32(*rational.TANH_P), _float32(*rational.TANH_Q)
+ERF_P, ERF_Q = _float32(*rational.ERF_P), _float32(*rational.ERF_Q)
 EXP2 = _float32(*(log(2) ** k / factorial(k) for k in range(8)))
 ZERO, ONE, HEIGHT, EXPONENT, LOWEST = _float32(0, 1, sqrt(2 / pi), -0.5 / log(2), 126)
 

@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 from numba import njit
 
-from tsd.engine.fused import functions, lanes
+from tsd.engine.fused import functions, lanes, rational
 from tsd.engine.fused.functions import ZERO, activate
 from tsd.engine.fused.lanes import fma, load, load_some, prefetch, product, splat, store, total, transpose
 from tsd.studies._compiled import compiled
@@ -222,7 +222,7 @@ def _kernel(sources: int) -> Callable[..., None]:
     return kernel
 
 
-descend = _kernel(crc32(b"".join(Path(str(each.__file__)).read_bytes() for each in (functions, lanes))))
+descend = _kernel(crc32(b"".join(Path(str(each.__file__)).read_bytes() for each in (functions, lanes, rational))))
 """K updates of every network.
 
 Args:
