@@ -14,29 +14,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.rows import Rows, literal, quoted
+from analysis.data.tally import Totals, applies, grouped, listed, states, streams, tally, totals
 from analysis.errors import AnalysisError
 
-MOST_BITS = 1 << 31
-"""As many may mark which repetition has which setting."""
-WORD_BITS = 64
-"""Settings that have room in one number."""
-
-
-@dataclass(frozen=True)
-class Totals:
-    """How many trials there are in all, and how many of them are in no mean, and why.
-
-    Args:
-        diverged, failed: trials in that state.
-        valueless: finished trials that report no finite value.
-        placeless: trials to which an axis does not apply; they are in no cell.
-    """
-
-    trials: int
-    diverged: int
-    failed: int
-    valueless: int
-    placeless: int
+SAMPLE = 100_000
+"""Trials of which the first tell of most that varies inside a cell."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +76,16 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     rows.require_number(value)
     # A trial that did not finish has no steps: it is lost to its whole curve.
     placed = [a for a in axes if a != rows.step]
-    pooled = _pooled(rows, placed)
-    held = _held(rows, [*axes, value, *rows.varying_seeds(), "state", *(["trial_id"] if rows.step else [])], pooled)
-    found = held.over(held.table(_repetitions(held, axes, value, bool(pooled))))
-    keys = "".join(f"{quoted(a)}, " for a in axes)
+    pooled, seeds = _pooled(rows.trials(), placed), rows.varying_seeds()
+    trials = rows.held([*axes, value, *seeds, *pooled, "state", "trial_id"]) if rows.step else rows
+    each = tally(trials, [*axes, *seeds], value, pooled)
+    found = each.over(each.table(_repetitions(each, axes, bool(pooled))))
     spread = "count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd"
-    frame = joined(found.sql(f"SELECT {keys}{spread} FROM rows {_grouped(axes)}"), states(held, placed), placed)
+    means = found.sql(f"SELECT {', '.join([*map(quoted, axes), spread])} FROM rows {grouped(axes)}")
+    frame = joined(means, states(each, placed), placed)
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
-    return Cells(frame, tuple(axes), value, found, totals(held, placed, value), pooled, streams(held))
+    lost = totals(trials if rows.step else each, placed, value)
+    return Cells(frame, tuple(axes), value, found, lost, pooled, streams(each))
 
 
 def seed_means(cells: Cells) -> pd.DataFrame:
@@ -111,8 +95,8 @@ def seed_means(cells: Cells) -> pd.DataFrame:
 
 def paired(cells: Cells, target: object) -> pd.DataFrame:
     """Each cell minus the one whose first axis is `target`: `_n` seeds in common, `_mean` and `_sd` of it."""
-    each = _list([*cells.axes[1:], *cells.rows.seeds()])
-    keys = _list(cells.axes)
+    each = listed([*cells.axes[1:], *cells.rows.seeds()])
+    keys = listed(cells.axes)
     return cells.rows.sql(
         f"SELECT {keys}, count(*) AS _n, favg(a._v - b._v) AS _mean, stddev_samp(a._v - b._v) AS _sd FROM rows a "
         f"JOIN (SELECT {each}, _v FROM rows WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
@@ -120,76 +104,20 @@ def paired(cells: Cells, target: object) -> pd.DataFrame:
     )
 
 
-def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
-    """How many trials there are, and what is lost of them to a mean of `value` over places of `axes`."""
-    each = "DISTINCT trial_id" if rows.step else "*"
-    found = rows.sql(
-        f"SELECT count({each}) AS trials, count({each}) FILTER (state = 'diverged') AS diverged, "
-        f"count({each}) FILTER (state = 'failed') AS failed, "
-        f"count({each}) FILTER (state = 'done' AND NOT coalesce({finite(rows, value)}, false)) AS valueless, "
-        f"count({each}) FILTER (NOT ({applies(axes)})) AS placeless FROM rows"
-    )
-    return Totals(**{str(name): int(count) for name, count in found.iloc[0].items()})
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(map(quoted, dict.fromkeys(names)))
-
-
-def applies(names: Sequence[str]) -> str:
-    """The condition that a trial has a place on every axis."""
-    return " AND ".join(f"{quoted(n)} IS NOT NULL" for n in names) or "true"
-
-
-def finite(rows: Rows, value: str) -> str:
-    """The condition that a trial finished and reports a value, of numbers a finite one."""
-    known = f"isfinite(CAST({quoted(value)} AS DOUBLE))" if rows.is_numeric(value) else f"{quoted(value)} IS NOT NULL"
-    return f"state = 'done' AND {known}"
-
-
-def _held(rows: Rows, names: Sequence[str], pooled: Sequence[str]) -> Rows:
-    """These columns in memory and, as `_setting`, a number for each combination of what varies inside a cell."""
-    if not pooled:
-        return rows.held(names)
-    same = " AND ".join(f"r.{quoted(p)} IS NOT DISTINCT FROM s.{quoted(p)}" for p in pooled)
-    numbered = f"SELECT *, row_number() OVER () - 1 AS _setting FROM (SELECT DISTINCT {_list(pooled)} FROM rows)"
-    kept = ", ".join(f"r.{quoted(n)}" for n in dict.fromkeys(names))
-    return rows.over(rows.table(f"SELECT {kept}, _setting FROM rows r JOIN ({numbered}) s ON {same}"))
-
-
-def _repetitions(held: Rows, axes: Sequence[str], value: str, pooled: bool) -> str:
+def _repetitions(each: Rows, axes: Sequence[str], pooled: bool) -> str:
     """The question for the mean of each cell and combination of seeds, of those that have every setting of the cell."""
-    keys = _list([*axes, *held.seeds()])
-    chosen = f"rows WHERE {finite(held, value)} AND {applies(axes)}"
-    mean = f"favg(CAST({quoted(value)} AS DOUBLE)) AS _v"
-    if not pooled or "trial_id" in held.seeds():  # a trial is one setting, and no repetition has them all
-        return f"SELECT {keys}, {mean} FROM {chosen} GROUP BY {keys}"
-    placed, settings = [a for a in axes if a != held.step], _distinct_settings(held, keys)
-    groups = f"SELECT {', '.join([*map(quoted, placed), settings])} AS _all FROM {chosen} {_grouped(placed)}"
-    joined = f"JOIN groups USING ({_list(placed)})" if placed else "CROSS JOIN groups"
-    each = f"SELECT {keys}, {mean}, {settings} AS _own FROM {chosen} GROUP BY {keys}"
-    return f"WITH groups AS ({groups}), own AS ({each}) SELECT {keys}, _v FROM own {joined} WHERE _own = _all"
-
-
-def _distinct_settings(held: Rows, keys: str) -> str:
-    """The expression that counts them; a bit for each is several times as fast as a set, where there is room for it."""
-    [most] = held.sql("SELECT max(_setting) FROM rows").iloc[0]
-    if most < WORD_BITS:
-        return "bit_count(bit_or(CAST(1 AS UBIGINT) << _setting))"
-    [groups] = held.sql(f"SELECT approx_count_distinct(hash({keys})) FROM rows").iloc[0]
-    few = (most + 1) * groups <= MOST_BITS
-    return f"bit_count(bitstring_agg(_setting, 0, {int(most)}))" if few else "count(DISTINCT _setting)"
-
-
-def states(rows: Rows, axes: Sequence[str]) -> pd.DataFrame:
-    """For each combination of the axes how many `_trials` there are, and how many `_diverged` and `_failed`."""
-    counts = ", ".join(f"count(*) FILTER (state = '{s}') AS _{s}" for s in ("diverged", "failed"))
-    named = ", ".join([*map(quoted, axes), "count(*) AS _trials", counts])
-    return rows.sql(f"SELECT {named} FROM rows WHERE {applies(axes)} {_grouped(axes)}")
-
-
-def _grouped(axes: Sequence[str]) -> str:
-    return f"GROUP BY {_list(axes)}" if axes else ""
+    keys, chosen = listed([*axes, *each.seeds()]), f"rows WHERE _known AND {applies(axes)}"
+    mean = f"SELECT {keys}, fsum(_sum) / sum(_k) AS _v"
+    if not pooled or "trial_id" in each.seeds():  # a trial is one setting, and no repetition has them all
+        return f"{mean} FROM {chosen} GROUP BY {keys}"
+    placed = [a for a in axes if a != each.step]
+    words = f"SELECT {listed([*placed, '_word'])}, bit_or(_bits) AS _bits FROM {chosen} {grouped([*placed, '_word'])}"
+    cells = ", ".join([*map(quoted, placed), "sum(bit_count(_bits)) AS _all"])
+    return (
+        f"WITH cells AS (SELECT {cells} FROM ({words}) {grouped(placed)}), "
+        f"own AS ({mean}, sum(bit_count(_bits)) AS _own FROM {chosen} GROUP BY {keys}) SELECT {keys}, _v FROM own "
+        f"{f'JOIN cells USING ({listed(placed)})' if placed else 'CROSS JOIN cells'} WHERE _own = _all"
+    )
 
 
 def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataFrame:
@@ -199,24 +127,21 @@ def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataF
     return frame.assign(**frame[whole].fillna(0).astype("int64"))
 
 
-def _pooled(rows: Rows, axes: Sequence[str]) -> tuple[str, ...]:
-    """Parameters that vary inside a cell; those that vary nowhere are told apart first, at little cost."""
-    within = f"FROM rows WHERE state = 'done' AND {applies(axes)}"
-    found = [p for p in rows.parameters() if p not in axes]
-    for grouped in ("", _grouped(axes)):
-        if found:
-            spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in found)
-            varies = ", ".join(f"coalesce(bool_or({quoted(p)}), false) AS {quoted(p)}" for p in found)
-            told = rows.sql(f"SELECT {varies} FROM (SELECT {spread} {within} {grouped})").iloc[0]
-            found = [p for p in found if told[p]]
-    return tuple(found)
+def _pooled(trials: Rows, axes: Sequence[str]) -> tuple[str, ...]:
+    """Parameters that vary inside a cell. The first trials tell of most of them that they do, at little cost."""
+    names = [p for p in trials.parameters() if p not in axes]
+    done = trials.over(trials.relation.filter(f"state = 'done' AND {applies(axes)}"))
+    seen = _varying(done.over(done.relation.limit(SAMPLE)), names, axes)
+    unseen = done.differing([p for p in names if p not in seen])
+    found = [*seen, *_varying(done, unseen, axes)]
+    return tuple(p for p in names if p in found)
 
 
-def streams(rows: Rows) -> dict[str, int]:
-    """Number of seeds of each random stream that has more than one."""
-    names = [s for s in rows.seeds() if s.startswith("seed_")]
+def _varying(done: Rows, names: Sequence[str], axes: Sequence[str]) -> list[str]:
+    """Those of `names` that have several values inside a cell."""
     if not names:
-        return {}
-    counts = ", ".join(f"count(DISTINCT {s}) AS {s.removeprefix('seed_')}" for s in names)
-    found = rows.sql(f"SELECT {counts} FROM rows").iloc[0]
-    return {str(name): int(count) for name, count in found.items() if count > 1}
+        return []
+    spread = ", ".join(f"min({quoted(p)}) IS DISTINCT FROM max({quoted(p)}) AS {quoted(p)}" for p in names)
+    varies = ", ".join(f"coalesce(bool_or({quoted(p)}), false) AS {quoted(p)}" for p in names)
+    told = done.sql(f"SELECT {varies} FROM (SELECT {spread} FROM rows {grouped(axes)})").iloc[0]
+    return [p for p in names if told[p]]

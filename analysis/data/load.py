@@ -92,7 +92,7 @@ class Results:
         points = self.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
         joined = rows.relation.set_alias("t").join(points.set_alias("c"), "t.trial_id = c.trial_id", how="left")
         relation = joined.project(f"{kept}, c.step AS {quoted(step)}, c.value AS {quoted(curve)}")
-        return replace(rows, relation=relation, step=step)
+        return replace(rows, relation=relation, step=step, behind=rows)
 
     def rows_for(self, value: str, axes: Sequence[str | None], where: str | None = None) -> Rows:
         """The rows that hold `value`: steps of its curve where one of `axes` is the step of that curve, else trials.
@@ -143,15 +143,13 @@ class Results:
         return self.connection.sql(f"SELECT * FROM trials WHERE kind = {literal(self.kind)}")
 
     def _source(self, trials: duckdb.DuckDBPyRelation, where: str | None) -> Source:
-        facts = (
-            "list_sort(list(DISTINCT git_sha) FILTER (git_sha <> '')), "
-            "list_sort(list(DISTINCT tsd_version) FILTER (tsd_version <> '')), "
-            "strftime(min(started_at), '%Y-%m-%d'), strftime(max(started_at), '%Y-%m-%d')"
-        )
-        shas, versions, first, last = trials.aggregate(facts).fetchall()[0]
+        made = Rows(trials).distinct(["git_sha", "tsd_version"])
+        shas, versions = (tuple(sorted({one[i] for one in made if one[i]})) for i in range(2))
+        day = "strftime({}(started_at), '%Y-%m-%d')".format
+        first, last = trials.aggregate(f"{day('min')}, {day('max')}").fetchall()[0]
         name = self.sweep.get("name") or Path(self.path.rstrip("/")).name
         dirty = bool(self.sweep.get("provenance", {}).get("git_dirty"))
-        return Source(self.path, name, where, tuple(shas or ()), tuple(versions or ()), dirty, first or "", last or "")
+        return Source(self.path, name, where, shas, versions, dirty, first or "", last or "")
 
 
 def seal(connection: duckdb.DuckDBPyConnection) -> None:

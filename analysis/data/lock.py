@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from analysis.data.load import Results
-from analysis.data.rows import quoted
+from analysis.data.rows import Rows, quoted
 from analysis.data.where import chosen
 
 SEEDS = ("seed_teacher", "seed_data", "seed_init", "seed_noise")
@@ -29,14 +29,13 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         of published values, the `versions` of the studies, and the version of `duckdb`, whose hashes these are.
     """
     where = asked.get("where")
-    trials = results.connection.table("trials")
+    trials = results.connection.table("hashed_trials")
     trials = trials if where is None else chosen(trials, where)
     named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
     columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
-    kept, hashes = ", ".join(map(quoted, columns)), ", ".join(f"bit_xor(hash(_id, {quoted(c)}))" for c in columns)
-    facts = f"count(*), bit_xor(_id), {hashes}"
-    [(count, ids, *found)] = trials.project(f"hash(trial_id) AS _id, {kept}").aggregate(facts).fetchall()
-    versions = trials.project("study, study_version").distinct().order("ALL").fetchall()
+    hashes = ", ".join(f"bit_xor(hash(tsd_hash, {quoted(c)}))" for c in columns)
+    [(count, ids, *found)] = trials.aggregate(f"count(*), bit_xor(tsd_hash), {hashes}").fetchall()
+    versions = Rows(trials).distinct(["study", "study_version"])
     return {
         "duckdb": duckdb.__version__,
         "trials": count,

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import duckdb
 
-from analysis.data.cells import finite
 from analysis.data.rows import STREAMS, Rows, quoted
+from analysis.data.tally import finite
 from analysis.data.where import chosen, count
 from analysis.errors import AnalysisError
 

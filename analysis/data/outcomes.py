@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.cells import Cells, applies, joined, states, streams, totals
+from analysis.data.cells import Cells, joined
 from analysis.data.rows import Rows, quoted
+from analysis.data.tally import applies, states, streams, tally, totals
 from analysis.errors import AnalysisError
 
 MOST = 10
@@ -38,17 +39,20 @@ def outcomes(rows: Rows, axes: Sequence[str], value: str) -> Outcomes:
     """Count the outcomes `value` of finished trials in every cell. Raises AnalysisError where they are too many."""
     rows.require(*axes, value)
     placed = [a for a in axes if a != rows.step]
-    rows = rows.held([*axes, value, *rows.varying_seeds(), "state", *(["trial_id"] if rows.step else [])])
-    known = f"FROM rows WHERE state = 'done' AND {quoted(value)} IS NOT NULL AND {applies(axes)}"
-    counts = rows.sql(f"SELECT {', '.join(map(quoted, [*axes, value]))}, count(*) AS _k {known} GROUP BY ALL")
+    seeds = rows.varying_seeds()
+    trials = rows.held([*axes, value, *seeds, "state", "trial_id"]) if rows.step else rows
+    each = tally(trials, [*axes, value, *seeds], value)
+    named, known = ", ".join(map(quoted, [*axes, value])), f"_known AND {applies(axes)}"
+    counts = each.sql(f"SELECT {named}, sum(_k) AS _k FROM rows WHERE {known} GROUP BY ALL")
     categories = tuple(rows.ordered(value, counts[value].unique().tolist()))
     if len(categories) > MOST:
         raise AnalysisError(
             f"`{value}` has {len(categories)} outcomes, and colours tell no more than {MOST} apart.\n"
             "Choose some with --where, or show a metric that is a number."
         )
-    frame = joined(_majority(counts, list(axes), value, categories), states(rows, placed), placed)
-    found = Cells(frame, tuple(axes), value, rows, totals(rows, placed, value), (), streams(rows))
+    frame = joined(_majority(counts, list(axes), value, categories), states(each, placed), placed)
+    lost = totals(trials if rows.step else each, placed, value)
+    found = Cells(frame, tuple(axes), value, each, lost, (), streams(each))
     return Outcomes(found, categories)
 
 

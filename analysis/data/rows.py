@@ -7,7 +7,7 @@ DataFrame enters by the same door.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ class Rows:
         fields: role, unit and doc of columns, by name.
         orders: the order of a column's values in the sweep file, by name.
         step: name of the column that counts the steps of a curve, where there is one.
+        behind: the trials whose steps the rows are, where these are known apart from them.
     """
 
     relation: duckdb.DuckDBPyRelation
@@ -63,6 +64,7 @@ class Rows:
     orders: Mapping[str, list[Any]] = field(default_factory=dict)
     source: Source = field(default_factory=Source)
     step: str | None = None
+    behind: Rows | None = None
 
     @classmethod
     def of(cls, data: Rows | pd.DataFrame | duckdb.DuckDBPyRelation) -> Rows:
@@ -115,7 +117,11 @@ class Rows:
 
     def over(self, relation: duckdb.DuckDBPyRelation) -> Rows:
         """What is known of the columns, about other rows."""
-        return replace(self, relation=relation)
+        return replace(self, relation=relation, behind=None)
+
+    def trials(self) -> Rows:
+        """What settings and seeds there are can be told from trials; where only their steps are known, from these."""
+        return self.behind or self
 
     def held(self, names: Iterable[str]) -> Rows:
         """The same rows with these columns only, in memory, for many questions."""
@@ -142,11 +148,31 @@ class Rows:
     def varying_seeds(self) -> list[str]:
         """The seeds that differ between rows, or one where none does: grouping by more costs and tells nothing."""
         names = self.seeds()
-        if names == ["trial_id"]:
-            return names
-        differ = ", ".join(f"min(coalesce({n}, -1)) <> max(coalesce({n}, -1)) AS {n}" for n in names)
-        found = self.sql(f"SELECT {differ} FROM rows").iloc[0]
-        return [n for n in names if found[n]] or names[:1]
+        return names if names == ["trial_id"] else self.trials().differing(names) or names[:1]
+
+    def differing(self, names: Sequence[str]) -> list[str]:
+        """Those columns that are not the same in all rows. Of those that are, the statistics of the files tell."""
+        first = self._of(names).limit(1).fetchall() if names else []
+        if not first:
+            return []
+        others = [f"EXISTS (FROM rows WHERE {self._unlike(*one)})" for one in zip(names, first[0], strict=True)]
+        found = self.relation.query("rows", f"SELECT {', '.join(others)}")
+        assert found is not None, "a question has an answer"
+        return [name for name, differs in zip(names, found.fetchall()[0], strict=True) if differs]
+
+    def distinct(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The combinations of values that these columns have, sorted."""
+        chosen = self._of(names)
+        return (chosen.distinct().order("ALL") if self.differing(names) else chosen.limit(1)).fetchall()
+
+    def _of(self, names: Sequence[str]) -> duckdb.DuckDBPyRelation:
+        return self.relation.project(", ".join(map(quoted, names)))
+
+    def _unlike(self, name: str, value: object) -> str:
+        """The condition that a column holds something else."""
+        kind = self.relation.types[self.relation.columns.index(name)]
+        text = "NULL" if value is None else literal(str(value))
+        return f"{quoted(name)} IS DISTINCT FROM CAST({text} AS {kind})"
 
     def worth_naming(self) -> list[str]:
         """Parameters and metrics; every column where nothing is known of them."""

@@ -13,6 +13,7 @@ from analysis.data.cells import Cells
 from analysis.data.rows import Rows
 from analysis.drawing.style import label, numbers, plain
 from analysis.errors import AnalysisError
+from analysis.statistics.boundary import Grid
 
 LONGEST_NAME = 24
 
@@ -59,6 +60,10 @@ class Axis:
         """Where each value stands: the number itself, or its place among the categories."""
         return np.asarray(self.values if self.numeric else range(len(self.values)), dtype=float)
 
+    def grid(self) -> Grid:
+        """Where its values stand, as statistics ask for it."""
+        return Grid(self.name, self.centres(), self.log)
+
     def edges(self) -> NDArray[np.float64]:
         """Cell borders, one more than values: half way between neighbours, in ratio on a logarithmic axis."""
         places = self.along()
@@ -70,11 +75,11 @@ class Axis:
 
     def along(self) -> NDArray[np.float64]:
         """The centres in the measure in which the axis is even."""
-        return np.log(self.centres()) if self.log else self.centres()
+        return self.grid().along()
 
     def back(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """From the even measure to data coordinates."""
-        return np.exp(places) if self.log else places
+        return self.grid().back(places)
 
     def names(self) -> list[str]:
         """What each value is called."""

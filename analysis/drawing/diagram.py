@@ -21,7 +21,7 @@ from analysis.drawing.plane import Plane
 from analysis.drawing.surface import Surface
 from analysis.drawing.view import View
 from analysis.errors import AnalysisError
-from analysis.statistics.boundary import Grid, boundary
+from analysis.statistics.boundary import boundary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -219,10 +219,9 @@ def _boundaries(view: View, cells: Cells, panels: Mapping[str, Plane], between: 
     x, y = next(iter(panels.values())).x, next(iter(panels.values())).y
     if view.threshold is None or not (x.numeric and y.numeric) or len(cells.frame) > MOST_RESAMPLED:
         return ()
-    x_grid, y_grid = (Grid(side.name, side.centres(), side.log) for side in (x, y))
     groups = cells.values(view.by) if view.by else [None]
     how: Any = {"log": view.log_value, "between": between and _scattered(view, cells, panels)}
-    return tuple(boundary(cells, x_grid, y_grid, view.threshold, **how, group=g) for g in groups)
+    return tuple(boundary(cells, x.grid(), y.grid(), view.threshold, **how, group=g) for g in groups)
 
 
 def _draw_band(axes: Axes, found: pd.DataFrame, plane: Plane) -> None:

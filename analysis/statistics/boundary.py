@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.data.cells import Cells, seed_means
+from analysis.data.cells import Cells
 from analysis.statistics.intervals import LEVEL
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ def boundary(
         A row for each crossing: both columns by name, `along` (the one that was interpolated), its `low` and `high`,
         and the `share` of resamplings that cross at all. Bounds are NaN for fewer than three seeds.
     """
-    values = _cube(_of(seed_means(cells), cells, group), cells, x, y)
+    values = _cube(_of(cells.rows.sql("SELECT * FROM rows"), cells, group), cells, x, y)
     there = _there(_of(cells.frame, cells, group), x, y) if between else np.ones(values.shape[1:], dtype=bool)
     [height] = _means(values, np.ones((1, len(values))), log)
     level = float(np.log(level)) if log else level
@@ -107,9 +107,10 @@ def _there(frame: pd.DataFrame, x: Grid, y: Grid) -> Mask:
 
 def _cube(frame: pd.DataFrame, cells: Cells, x: Grid, y: Grid) -> Array:
     """Repetitions by place, shape (seeds, y, x)."""
-    wide = frame.pivot_table(index=cells.rows.seeds(), columns=[y.name, x.name], values="_v")
-    every = pd.MultiIndex.from_product([y.values, x.values], names=[y.name, x.name])
-    return wide.reindex(columns=every).to_numpy(dtype=float).reshape(-1, len(y.values), len(x.values))
+    seeds = frame.groupby(cells.rows.seeds(), dropna=False).ngroup()
+    values = np.full((seeds.max() + 1, len(y.values), len(x.values)), np.nan)
+    values[seeds, np.searchsorted(y.values, frame[y.name]), np.searchsorted(x.values, frame[x.name])] = frame["_v"]
+    return values
 
 
 def _means(values: Array, weights: Array, log: bool) -> Array:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.data.cells import Totals, totals
 from analysis.data.rows import Rows, quoted
+from analysis.data.tally import Totals, totals
 from analysis.errors import AnalysisError
 
 FEWEST, MOST = 5, 200

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.cells import Cells, Totals
+from analysis.data.cells import Cells
 from analysis.data.rows import Source
+from analysis.data.tally import Totals
 from analysis.statistics.intervals import LEVEL, half_width
 
 NO_INTERVAL = "No interval: one seed says nothing of the spread."

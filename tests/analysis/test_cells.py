@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from analysis import load
-from analysis.data import cells as cells_module
-from analysis.data.cells import Totals, gather, paired, seed_means
+from analysis.data import tally
+from analysis.data.cells import gather, paired, seed_means
 from analysis.data.load import Results
 from analysis.data.rows import Rows
+from analysis.data.tally import Totals
 
 
 def test_means_are_those_of_pandas(plane: Path):
@@ -145,11 +146,10 @@ def test_a_parameter_may_be_called_as_what_is_computed_of_it():
     assert cells.frame[["n", "mean", "_n", "_mean"]].to_numpy().tolist() == [[5, "a", 2, 2.0], [7, "b", 1, 5.0]]
 
 
-@pytest.mark.parametrize("word, bits", [(0, 0), (0, 256), (64, 0)], ids=["in sets", "in bits", "in a word"])
-def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, word, bits):
+@pytest.mark.parametrize("word", [1, 2, 64])
+def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, word):
     """Seed 0 has settings 1, 2 and the empty one twice; seed 1 lacks the empty one."""
-    monkeypatch.setattr(cells_module, "WORD_BITS", word)
-    monkeypatch.setattr(cells_module, "MOST_BITS", bits)
+    monkeypatch.setattr(tally, "WORD", word)
     frame = pd.DataFrame({"seed_init": [0, 0, 0, 0, 1, 1], "a": [1, 2, None, None, 1, 2], "v": [1.0, 2, 6, 8, 3, 3]})
     frame.attrs["tsd"] = {"fields": {"a": {"role": "parameter"}}}
     found = seed_means(gather(Rows.of(frame), [], "v"))

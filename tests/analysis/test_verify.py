@@ -116,6 +116,7 @@ def test_a_hash_does_not_depend_on_the_order_of_rows(tmp_path: Path):
     backwards.register("c", opened.connection.sql("SELECT * FROM curves ORDER BY value").to_arrow_table())
     backwards.execute("CREATE VIEW trials AS FROM t")
     backwards.execute("CREATE VIEW curves AS FROM c")
+    backwards.execute("CREATE VIEW hashed_trials AS SELECT *, hash(trial_id) AS tsd_hash FROM t")
     again = Results(opened.path, backwards, opened.fields, opened.sweep)
     assert lock(again, {"value": "test_mse", "curve": "loss"}) == before
 

@@ -52,29 +52,38 @@ class _Tables:
 
 
 def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> pa.Schema:
-    """Make the views `trials` and `curves` and return the schema of the trials; see `Store.connect`."""
+    """Make the views `trials`, `curves` and `hashed_trials` and return the schema of the trials; see `Store.connect`.
+
+    Ids are text that does not compress, and longer to read than everything else that a question needs. They are read
+    once, to see which trials have several rows, and their hashes stay in memory, in the order of the files.
+    """
     pieces = reading.wholly(files, lambda: _pieces(files))
     trials = _Tables.of_trials(pieces)
-    _attach(connection, "tsd_trial_parts", files, trials)
+    in_order = _attach(connection, "tsd_trial_parts", files, trials)
     curves = tuple(part.curves.name for part, _ in pieces if part.curves)
     _attach(connection, "tsd_curve_parts", files, _Tables(curves, schema.CURVES))
-    twice = _choose(connection)
+    ids = connection.sql("SELECT hash(trial_id) AS tsd_hash FROM tsd_trial_parts").to_arrow_table()
+    twice = _choose(connection, ids)
     for view, source in (("trials", "tsd_trial_parts"), ("curves", "tsd_curve_parts")):
         kept = {"trials": "FROM tsd_best", "curves": f"FROM {source} SEMI JOIN tsd_best USING (trial_id, {_PART})"}
         best = f"ANTI JOIN tsd_best USING (trial_id) UNION ALL BY NAME {kept[view]}" if twice else ""
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE ({_PART}) FROM (FROM {source} {best})"
         )
+    connection.register("tsd_ids", ids)
+    beside = f"SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts POSITIONAL JOIN tsd_ids"
+    hashed = beside if in_order and not twice else "SELECT *, hash(trial_id) AS tsd_hash FROM trials"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW hashed_trials AS {hashed}")
     return trials.columns
 
 
-def _choose(connection: duckdb.DuckDBPyConnection) -> bool:
+def _choose(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> bool:
     """Keep, of trials that have several rows, the best one in a table; False where there are none.
 
     They are few, so that to look elsewhere for them costs later questions little, and choosing among all rows much.
     """
-    ids = np.sort(connection.execute("SELECT hash(trial_id) AS id FROM tsd_trial_parts").fetchnumpy()["id"])
-    again = ids[1:][ids[1:] == ids[:-1]]
+    found = np.sort(ids["tsd_hash"].to_numpy())
+    again = found[1:][found[1:] == found[:-1]]
     if not len(again):
         return False
     connection.register("tsd_twice", pa.table({"id": again}))
@@ -104,23 +113,29 @@ def _footer(files: Files, entry: Entry) -> None:
     parts.open_footer(files, entry.name)
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, view: str, files: Files, tables: _Tables) -> None:
-    """Make a view of the files as one table, with the stem of the part as a further column."""
+def _attach(connection: duckdb.DuckDBPyConnection, view: str, files: Files, tables: _Tables) -> bool:
+    """Make a view of the files as one table, with the stem of the part as a further column.
+
+    Returns whether DuckDB reads them itself, and so always in the same order.
+    """
     paths = [files.where(name) for name in tables.names]
     [(open_,)] = connection.execute("SELECT current_setting('enable_external_access')").fetchall()
     named = isinstance(files, Disk) and not any(_WILD & set(path) for path in paths)
-    if paths and open_ and named and tables.alike:
+    own = bool(paths and open_ and named and tables.alike)
+    if own:
         source = _opened(connection, paths)
     else:
         connection.register(f"{view}_dataset", _dataset(files, tables))
         source = f"FROM {view}_dataset"
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {source}")
+    return own
 
 
 def _opened(connection: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> str:
     """The question that reads files by DuckDB, which may from now on always open these."""
     [(allowed,)] = connection.execute("SELECT current_setting('allowed_paths')").fetchall()
     connection.execute(f"SET allowed_paths = {_texts([*allowed, *paths])}")
+    connection.execute("SET parquet_metadata_cache = true")  # parts never change, and every question asks their footers
     files = f"read_parquet({_texts(paths)}, hive_partitioning = false)"
     return f"SELECT *, parse_filename(filename, true) AS {_PART} FROM {files}"
 

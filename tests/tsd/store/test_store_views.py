@@ -1,11 +1,12 @@
 """Views answer as the tables do, see nothing but the results, and need not hold them in memory."""
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from store_cases import METRICS, PARAMETERS, curves, row, rows
 
-from tsd.store import Store, schema
+from tsd.store import Store, parts, schema
 from tsd.store.schema import ColumnInfo
 
 
@@ -68,3 +69,19 @@ def test_views_are_of_the_moment(store, connection):
     assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(1,)]
     store.connect(connection)
     assert connection.execute("SELECT count(*) FROM trials").fetchall() == [(2,)]
+
+
+def test_every_trial_stands_beside_the_hash_of_its_id(any_store, connection):
+    """Over files and row groups, also where some trials have several rows."""
+    count = parts.ROWS_A_GROUP + 3
+    many = rows("a").take(np.zeros(count, int))
+    ids = pa.array([f"{number:032x}" for number in range(count)])
+    any_store.write_part("many", many.set_column(0, many.schema.field("trial_id"), ids), None)
+    any_store.write_part("few", rows("xyz"), None)
+    for _ in range(2):
+        any_store.connect(connection)
+        [found] = connection.execute(
+            "SELECT count(*), count(DISTINCT trial_id), bool_and(tsd_hash = hash(trial_id)) FROM hashed_trials"
+        ).fetchall()
+        assert found == (count + 3, count + 3, True)
+        any_store.write_part("again", rows("xy", at=1), None)

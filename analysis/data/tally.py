@@ -1,0 +1,119 @@
+"""Trials counted: those that agree in all that a figure looks at are one row, which says how many they are.
+
+Of ten million trials a figure asks several things: how many there are in a cell, how they ended, what their mean is, of
+which settings. One pass over the rows counts what answers them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.data.rows import Rows, quoted
+
+WORD = 64
+"""Settings that have room in the bits of one number."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many trials there are in all, and how many of them are in no mean, and why.
+
+    Args:
+        diverged, failed: trials in that state.
+        valueless: finished trials that report no finite value.
+        placeless: trials to which an axis does not apply; they are in no cell.
+    """
+
+    trials: int
+    diverged: int
+    failed: int
+    valueless: int
+    placeless: int
+
+
+def tally(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str] = ()) -> Rows:
+    """How many rows there are, `_k`, for each combination of `keys` and `state`, in memory.
+
+    Args:
+        value: told apart is also whether it is `_known`; of numbers there is the `_sum`.
+        settings: columns whose combinations are numbered. Those that occurred are bits of `_bits`, 64 of them in a
+            row; `_word` says which 64.
+    """
+    named = ", ".join(f"r.{quoted(n)}" for n in dict.fromkeys([*keys, "state"]))
+    facts = [f"coalesce({finite(rows, value)}, false) AS _known", "CAST(count(*) AS DOUBLE) AS _k"]
+    facts += [f"fsum(CAST({quoted(value)} AS DOUBLE)) AS _sum"] if rows.is_numeric(value) else []
+    source = "rows r"
+    if settings:
+        every = f"SELECT DISTINCT {listed(settings)} FROM rows"
+        numbered = f"SELECT *, CAST(row_number() OVER () - 1 AS UBIGINT) AS _number FROM ({every})"
+        same = " AND ".join(f"r.{quoted(p)} IS NOT DISTINCT FROM s.{quoted(p)}" for p in settings)
+        source += f" JOIN ({numbered}) s ON {same}"
+        facts += [f"_number // {WORD} AS _word", f"bit_or(CAST(1 AS UBIGINT) << (_number % {WORD})) AS _bits"]
+    return rows.over(rows.table(f"SELECT {named}, {', '.join(facts)} FROM {source} GROUP BY ALL"))
+
+
+def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
+    """How many trials there are, and what is lost of them to a mean of `value` over places of `axes`.
+
+    Args:
+        rows: trials, the steps of their curves, or a tally of trials.
+    """
+    each, known = _each(rows), "_known" if _is_tally(rows) else f"coalesce({finite(rows, value)}, false)"
+    found = rows.sql(
+        f"SELECT {each} AS trials, {each} FILTER (state = 'diverged') AS diverged, "
+        f"{each} FILTER (state = 'failed') AS failed, {each} FILTER (state = 'done' AND NOT {known}) AS valueless, "
+        f"{each} FILTER (NOT ({applies(axes)})) AS placeless FROM rows"
+    )
+    return Totals(**{str(name): int(count) for name, count in found.fillna(0).iloc[0].items()})
+
+
+def states(tallied: Rows, axes: Sequence[str]) -> pd.DataFrame:
+    """For each combination of the axes how many `_trials` there are, and how many `_diverged` and `_failed`."""
+    counts = ", ".join(f"sum(_k) FILTER (state = '{s}') AS _{s}" for s in ("diverged", "failed"))
+    named = ", ".join([*map(quoted, axes), "sum(_k) AS _trials", counts])
+    return tallied.sql(f"SELECT {named} FROM rows WHERE {applies(axes)} {grouped(axes)}")
+
+
+def streams(rows: Rows) -> dict[str, int]:
+    """Number of seeds of each random stream that has more than one."""
+    names = [s for s in rows.seeds() if s.startswith("seed_")]
+    if not names:
+        return {}
+    counts = ", ".join(f"count(DISTINCT {s}) AS {s.removeprefix('seed_')}" for s in names)
+    found = rows.sql(f"SELECT {counts} FROM rows").iloc[0]
+    return {str(name): int(count) for name, count in found.items() if count > 1}
+
+
+def finite(rows: Rows, value: str) -> str:
+    """The condition that a trial finished and reports a value, of numbers a finite one."""
+    known = f"isfinite(CAST({quoted(value)} AS DOUBLE))" if rows.is_numeric(value) else f"{quoted(value)} IS NOT NULL"
+    return f"state = 'done' AND {known}"
+
+
+def applies(names: Sequence[str]) -> str:
+    """The condition that a trial has a place on every axis."""
+    return " AND ".join(f"{quoted(n)} IS NOT NULL" for n in names) or "true"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Columns as SQL lists them, each once."""
+    return ", ".join(map(quoted, dict.fromkeys(names)))
+
+
+def grouped(names: Sequence[str]) -> str:
+    """The clause that takes rows together which agree in these columns; none where there are none."""
+    return f"GROUP BY {listed(names)}" if names else ""
+
+
+def _is_tally(rows: Rows) -> bool:
+    return "_k" in rows.relation.columns
+
+
+def _each(rows: Rows) -> str:
+    """The expression that counts trials."""
+    if _is_tally(rows):
+        return "sum(_k)"
+    return "count(DISTINCT trial_id)" if rows.step else "count(*)"
