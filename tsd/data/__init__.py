@@ -14,7 +14,7 @@ from pathlib import Path
 from tsd.data import _npz
 from tsd.data._augment import AUGMENTATIONS, augment, check_augmentation
 from tsd.data._base import Drawn, Images
-from tsd.data._subsets import balanced_subset, hold_out
+from tsd.data._subsets import balanced_subset, digest, hold_out
 from tsd.errors import UserError
 from tsd.families import Family
 
@@ -27,6 +27,7 @@ __all__ = [
     "balanced_subset",
     "check",
     "check_augmentation",
+    "digest",
     "hold_out",
     "load",
     "names",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -40,6 +41,11 @@ def balanced_subset(y: ArrayLike, per_class: int, generator: np.random.Generator
         )
     chosen = [generator.permutation(m)[:per_class] for m in members]
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
+
+
+def digest(numbers: Tensor) -> str:
+    """Sixteen hexadecimal digits by which a subset is known, of the `numbers` of its samples, shape (sample,)."""
+    return hashlib.blake2b(numbers.cpu().numpy().astype("<i8").tobytes(), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=2)

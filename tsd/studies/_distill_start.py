@@ -58,9 +58,11 @@ def start(trial: Any, streams: Streams, shelf: Shelf) -> Start:
 def _samples(
     trial: Any, streams: Streams, at_hand: data.Images, teacher: Taught
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The student's images and labels, and what it is trained on: these, and what the teacher says of them."""
+    """The student's images, labels and their numbers in the training set; and what it is trained on: images, labels and
+    what the teacher says of them."""
     needs = trial.part("method").needs
-    seen = {"x": at_hand.x_train, "y": at_hand.y_train, LOGITS: teacher.logits["train"]}
+    numbers = torch.arange(len(at_hand.y_train))
+    seen = {"x": at_hand.x_train, "y": at_hand.y_train, "number": numbers, LOGITS: teacher.logits["train"]}
     if trial.samples_per_class:
         rows = data.balanced_subset(at_hand.y_train, trial.samples_per_class, streams.generator("data", "subset"))
         seen = {name: tensor[rows] for name, tensor in seen.items()}

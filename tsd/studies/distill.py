@@ -160,6 +160,7 @@ METRICS = (
         "%",
         "Accuracy on the first 1,000 test samples at that moment; empty without.",
     ),
+    Metric("subset", "", "The trial's training samples: equal where these are; a digest of their numbers.", str),
     Metric("alive_nodes", "nodes", "Hidden nodes above prune_threshold; where prune_by says what stays.", int),
     Metric("test_accuracy_pruned", "%", "Test accuracy after pruning by prune_by."),
     Metric(
@@ -267,6 +268,7 @@ def measure(student: Fitted, held: Mapping[str, Any], trial: Trial) -> Measured:
         "train_accuracy": accuracy(predict(student, held["train"]["x"]), held["train"]["y"]),
         "student_params": sum(p.numel() for p in student.params.values()),
         "teacher_params": held["teacher_params"],
+        "subset": data.digest(held["train"]["number"]),
     }
     if len(held["validation"]["y"]):
         metrics["validation_accuracy"] = accuracy(predict(student, held["validation"]["x"]), held["validation"]["y"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tsd import data
-from tsd.data import Drawn, balanced_subset
+from tsd.data import Drawn, balanced_subset, digest
 from tsd.data._base import images
 from tsd.errors import UserError
 
@@ -192,6 +192,13 @@ def test_a_subset_is_balanced_ascending_and_without_repeats(per_class):
 def test_a_subset_is_deterministic_and_follows_its_generator():
     assert np.array_equal(balanced_subset(Y, 5, generator()), balanced_subset(torch.tensor(Y), 5, generator()))
     assert not np.array_equal(balanced_subset(Y, 5, generator()), balanced_subset(Y, 5, generator(1)))
+
+
+def test_a_subset_is_known_by_the_numbers_of_its_samples_and_their_order():
+    numbers = torch.from_numpy(balanced_subset(Y, 5, generator()))
+    assert digest(numbers) == digest(numbers.clone()) == digest(numbers.int())
+    others = [numbers + 1, numbers[1:], numbers.flip(0), torch.from_numpy(balanced_subset(Y, 5, generator(1)))]
+    assert len({digest(each) for each in [numbers, *others]}) == 5
 
 
 def test_a_smaller_subset_lies_inside_a_larger_one():

@@ -200,6 +200,21 @@ def test_methods_are_compared_in_pairs(shelf):
     assert all(torch.equal(kd.params[name], other.params[name]) for name in kd.params)
 
 
+def test_the_row_knows_the_subset_and_it_is_that_of_every_method_and_student(shelf):
+    taught = [{"method": "none"}, {"method": "kd", "student": "cnn"}, {"method": "fitnet"}, {"method": "noise"}]
+
+    def subset(changed, i=0):
+        [outcome] = run(shelf, trial(**changed), streams=seeds(data=i, init=i))
+        return outcome.measured.metrics["subset"]
+
+    [here], [there] = ({subset(changed, i) for changed in taught} for i in (0, 1))
+    assert here != there
+    y = data.load("digits").y_train
+    rows = data.balanced_subset(y, 5, seeds().generator("data", "subset"))
+    assert here == data.digest(torch.from_numpy(rows))
+    assert subset({"samples_per_class": 0}) == data.digest(torch.arange(len(y)))
+
+
 def test_one_teacher_serves_all_students_methods_and_data_seeds():
     shelf = MemoryShelf()
     for changed, streams in (
