@@ -5,6 +5,7 @@ A results folder, on a disk or at a URI, holds
     sweep.json                    the sweep, and where its numbers come from
     trials/<part>.parquet         one row a trial
     curves/<part>.parquet         trial_id, step, metric, value
+    manifests/<part>.json         of a part that was merged from others: what it holds, and which ones it replaces
     artefacts/<key>.safetensors   what was trained once for many trials
     checkpoints/                  long packs that are not finished, see `tsd.store.checkpoints`
     events/<run>.jsonl            what happened when
@@ -130,7 +131,8 @@ class Store:
         drawn = None
         if curves is not None and curves.num_rows:
             drawn = parts.encode([schema.conform(curves, schema.CURVES)], schema.CURVES)
-        parts.write(self.files, pack_id, parts.encode([rows], rows.schema, drawn=drawn is not None), drawn)
+        trials = parts.encode([rows], rows.schema, drawn=drawn is not None)
+        parts.write(self.files, parts.stem_of(pack_id, trials, drawn or b""), trials, drawn)
 
     def states(self, move_damaged: bool = False) -> States:
         """`trial_id, state, started_at` of every stored trial, once each, and the names of damaged files.
@@ -207,7 +209,8 @@ class Store:
         return sorted(events.read(self.files), key=lambda event: str(event.get("at")))
 
     def compact(self) -> CompactReport:
-        """Merge small parts into files of at most 256 MB, also while a sweep runs. Damaged parts are left alone.
+        """Merge small parts into files of at most 256 MB, each with a manifest, also while a sweep runs. Damaged parts
+        are left alone.
 
         Raises StoreError where nothing is stored.
         """
@@ -216,10 +219,11 @@ class Store:
         return compact.compact(self.files)
 
     def check(self, repair: bool = False) -> Report:
-        """Read every part and artefact whole and compare it with its hash.
+        """Read every part, manifest and artefact whole and compare it with its hash.
 
         Args:
-            repair: move what is damaged to `damaged/`, so that the next run makes it again. Nothing is deleted.
+            repair: move what is damaged to `damaged/`, so that the next run makes it again, and finish what writes and
+                compactions that were cut off left to do. What is deleted nobody reads.
 
         Raises:
             StoreError: nothing is stored.
@@ -227,12 +231,3 @@ class Store:
         from tsd.store import check
 
         return check.check(self.files, repair=repair)
-
-    def clean_temporary(self, older_than_s: float = 86400.0) -> list[str]:
-        """Delete what writes that were cut off left behind, if it is older than this, and say what that was."""
-        from tsd.store import check
-
-        left = check.left_behind(self.files, older_than_s)
-        for entry in left:
-            self.files.delete(entry.name)
-        return [entry.name for entry in left]

@@ -1,8 +1,9 @@
 """Many small parts into few large ones, while a sweep runs or not, and however many do so at once.
 
-Parts never change. A new part is written first and holds the best row of every trial of the old ones, which are deleted
-after. So a row goes only after one as good or better was stored. Cut off in between, rows are stored twice, and readers
-take each once, as ever.
+Parts never change. A new part is written first and holds the best row of every trial of the old ones; it is read back;
+its manifest is written, see `tsd.store.manifests`; then the old ones are deleted. So a row goes only after one as good
+or better was stored. Cut off in between, rows are stored twice, readers take each once, and the next compaction
+finishes what is left to do.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tsd.store import parts, reading, schema, sweepfile
+from tsd.store import manifests, parts, reading, schema, sweepfile
 from tsd.store.errors import Damaged
 from tsd.store.files import Files
 from tsd.store.parts import Part
+from tsd.store.unfinished import unfinished
 from tsd.store.words import counted, size
 
 LIMIT = 256 << 20
@@ -63,6 +65,9 @@ def compact(files: Files) -> CompactReport:
 def _compact(files: Files) -> list[str]:
     """Returns the names of damaged files. Raises FileNotFoundError where another compaction was faster."""
     found = reading.scan(files, reading.taking(()))
+    if rest := unfinished(files, found):
+        rest.finish(files)
+        found = reading.scan(files, reading.taking(()))
     damaged = [damage.name for _, damage in found.damaged]
     small = []
     for part, keys in found.pieces:
@@ -89,20 +94,24 @@ def _groups(small: Sequence[_Member]) -> Iterator[list[_Member]]:
 
 
 def _merge(files: Files, group: Sequence[_Member]) -> None:
-    """Write one part that holds what readers take of `group`, see that it can be read, and delete them."""
+    """Write one part that holds what readers take of `group`, see that it is stored, and delete them."""
     masks = reading.winners([keys for _, keys in group])
     whole = reading.unified([(part, parts.open_sealed(files, part.trials.name).schema_arrow) for part, _ in group])
     kept = (_rows(files, part, mask, whole) for (part, _), mask in zip(group, masks, strict=True))
     drawn = any(part.curves for part, _ in group)
-    rows = parts.encode(kept, whole, drawn=drawn)
+    replaces = {part.stem for part, _ in group}
+    for _, keys in group:
+        replaces.update(manifests.replaced_by(keys.schema.metadata))
+    rows = parts.encode(kept, whole, drawn=drawn, note=manifests.note(replaces))
     lines = (reading.curves_of(files, part, keys, mask) for (part, keys), mask in zip(group, masks, strict=True))
     curves = parts.encode(lines, schema.CURVES) if drawn else None
-    stem = parts.write(files, "compacted", rows, curves)
-    for folder in ("trials", "curves") if curves else ("trials",):
-        parts.open_sealed(files, f"{folder}/{stem}{parts.SUFFIX}")
+    manifest = manifests.made(sum(int(mask.sum()) for mask in masks), rows, curves, replaces)
+    merged = parts.write(files, manifest.stem, rows, curves)
+    if manifests.of(files, merged) != manifest:
+        raise Damaged(merged.trials.name, "it is not what was written")
+    manifests.write(files, manifest)
     for part, _ in group:
-        if part.stem != stem:
-            parts.discard(files, part)
+        parts.discard(files, part)
 
 
 def _rows(files: Files, part: Part, mask: np.ndarray, whole: pa.Schema) -> pa.Table:

@@ -2,7 +2,8 @@
 
 It is `trials/<stem>.parquet` and, where there are curves, `curves/<stem>.parquet`. The curves are written first and
 count only beside their trials, so a part is there as a whole or not at all. The stem ends with a hash of the content:
-equal rows make the same files, other rows of the same pack make other files, and readers choose trial by trial.
+equal rows make the same files, other rows of the same pack make other files, and readers choose trial by trial. A part
+that a compaction made has a manifest too, see `tsd.store.manifests`.
 
 Every file bears a seal: 16 bytes between its pages and its footer, where Parquet readers never look, that hash all
 the rest. A file that was cut short or changed in a single bit does not open. `verify` compares a file with its seal a
@@ -12,7 +13,7 @@ piece at a time, for those who need not read it; `glance` looks at its size alon
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from tsd.store.errors import Damaged, StoreError, told, told_remote
 from tsd.store.files import Entry, Files
 from tsd.store.names import key
 
-SUFFIX = ".parquet"
+_SUFFIXES = {"trials": ".parquet", "curves": ".parquet", "manifests": ".json"}
 ROWS_A_GROUP = 1 << 17
 PIECE = 1 << 22
 """Bytes of a file in memory at once while it is verified, or twice as many at its end."""
@@ -40,29 +41,41 @@ _LEAST = 4 + _SEAL + _TAIL
 
 @dataclass(frozen=True)
 class Part:
-    """The files of one part; `curves` is None where it has none."""
+    """The files of one part; `curves` and `manifest` are None where it has none."""
 
     stem: str
     trials: Entry
     curves: Entry | None
+    manifest: Entry | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of both files."""
+        """Bytes of trials and curves."""
         return self.trials.size + (self.curves.size if self.curves else 0)
 
 
 Opener = Callable[[Files, str], pq.ParquetFile]
-Verifier = Callable[[Files, Entry], None]
+Verifier = Callable[[Files, Part], object]
+_NO_NOTE: Mapping[bytes, bytes] = {}
 
 
-def write(files: Files, name: str, rows: bytes, curves: bytes | None) -> str:
-    """Store a part of encoded tables and return its stem, `name` and a hash of the content."""
-    stem = f"{key(name)}-{hashlib.blake2b(rows + (curves or b''), digest_size=8).hexdigest()}"
+def stem_of(name: str, *contents: bytes) -> str:
+    """`name` and a hash of the content."""
+    digest = hashlib.blake2b(digest_size=8)
+    for content in contents:
+        digest.update(content)
+    return f"{key(name)}-{digest.hexdigest()}"
+
+
+def write(files: Files, stem: str, rows: bytes, curves: bytes | None) -> Part:
+    """Store a part of encoded tables."""
+    drawn = None
     if curves is not None:
-        files.write(_file("curves", stem), curves)
-    files.write(_file("trials", stem), rows)
-    return stem
+        drawn = Entry(file_of("curves", stem), len(curves), 0.0)
+        files.write(drawn.name, curves)
+    trials = Entry(file_of("trials", stem), len(rows), 0.0)
+    files.write(trials.name, rows)
+    return Part(stem, trials, drawn)
 
 
 def listed(files: Files) -> list[Part]:
@@ -70,52 +83,66 @@ def listed(files: Files) -> list[Part]:
 
     Curves come before their trials and go after them, so who lists the trials first misses no curves.
     """
-    stems = {_stem(e.name): e for e in _entries(files, "trials")}
-    curves = {e.name: e for e in _entries(files, "curves")}
-    return [Part(stem, entry, curves.get(_file("curves", stem))) for stem, entry in sorted(stems.items())]
+    trials, curves, manifests = (stems(files, folder) for folder in _SUFFIXES)
+    return [Part(stem, trials[stem], curves.get(stem), manifests.get(stem)) for stem in sorted(trials)]
 
 
 def strays(files: Files) -> list[Entry]:
     """Curves without their trials: a write that was cut off, or one that is under way."""
-    curves = _entries(files, "curves")
-    stems = {_stem(e.name) for e in _entries(files, "trials")}
-    return [e for e in curves if _stem(e.name) not in stems]
+    curves, trials = stems(files, "curves"), stems(files, "trials")
+    return [entry for stem, entry in curves.items() if stem not in trials]
+
+
+def stems(files: Files, folder: str) -> dict[str, Entry]:
+    """The files in trials/, curves/ or manifests/ by the stem of their part; temporary ones begin with a dot."""
+    suffix, start = _SUFFIXES[folder], len(folder) + 1
+    names = ((entry.name[start:], entry) for entry in files.listed(folder))
+    return {n.removesuffix(suffix): entry for n, entry in names if n.endswith(suffix) and not n.startswith(".")}
+
+
+def file_of(folder: str, stem: str) -> str:
+    """The name of a part's file in trials/, curves/ or manifests/."""
+    return f"{folder}/{stem}{_SUFFIXES[folder]}"
 
 
 def set_aside(files: Files, part: Part) -> list[str]:
-    """Move a part to `damaged/` and say where its files are now. Its trials go first, so it is gone as a whole."""
-    moved = []
-    for entry in (part.trials, part.curves):
-        if entry is None:
-            continue
-        try:
-            files.move(entry.name, f"damaged/{entry.name}")
-        except FileNotFoundError:
-            continue
-        moved.append(f"damaged/{entry.name}")
-    return moved
+    """Move a part to `damaged/` and say where its files are now. Its trials go before its curves, so it is gone as a
+    whole, and its manifest before them, so that nobody misses the part."""
+    return [name for entry in (part.manifest, part.trials, part.curves) if entry for name in aside(files, entry.name)]
+
+
+def aside(files: Files, name: str) -> list[str]:
+    """Move a file to `damaged/` and say where it is now; nothing where it is gone."""
+    try:
+        files.move(name, f"damaged/{name}")
+    except FileNotFoundError:
+        return []
+    return [f"damaged/{name}"]
 
 
 def discard(files: Files, part: Part) -> None:
-    """Delete a part whose rows are elsewhere. Its trials go first, so it is gone as a whole."""
-    for entry in (part.trials, part.curves):
+    """Delete a part whose rows are elsewhere, in the order of `set_aside`."""
+    for entry in (part.manifest, part.trials, part.curves):
         if entry is not None:
             files.delete(entry.name)
 
 
-def encode(tables: Iterable[pa.Table], columns: pa.Schema, *, drawn: bool = False) -> bytes:
+def encode(
+    tables: Iterable[pa.Table], columns: pa.Schema, *, drawn: bool = False, note: Mapping[bytes, bytes] = _NO_NOTE
+) -> bytes:
     """A sealed Parquet file of `tables`, one row group for every 131,072 rows.
 
     Args:
         tables: in the schema `columns`.
         columns: schema of the file.
         drawn: whether curves lie beside these trials; the file says so, so that they cannot go unnoticed.
+        note: what else the file is to say of itself.
     """
     sink = pa.BufferOutputStream()
     # Arrow's own copy of the schema would double a small file and tells nothing that Parquet does not.
     options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
     with pq.ParquetWriter(sink, columns, **options) as writer:
-        writer.add_key_value_metadata({**columns.metadata, **(_DRAWN if drawn else {})})
+        writer.add_key_value_metadata({**columns.metadata, **(_DRAWN if drawn else {}), **note})
         held: list[pa.Table] = []
         for table in tables:
             held.append(table)
@@ -155,16 +182,29 @@ def see_curves(part: Part, trials: pq.ParquetFile) -> None:
         raise Damaged(part.trials.name, "its curves are gone")
 
 
-def verify(files: Files, entry: Entry) -> None:
-    """See that a file is what was stored, `PIECE` bytes at a time. Raises Damaged, FileNotFoundError and StoreError."""
-    with _reading(files, entry.name), _source(files, entry.name) as source:
-        _compare(source, entry.name)
+def verify(files: Files, name: str) -> str:
+    """See that a file is what was stored, `PIECE` bytes at a time, and return its seal in hexadecimal. Raises Damaged,
+    FileNotFoundError and StoreError."""
+    with _reading(files, name), _source(files, name) as source:
+        return _compare(source, name).hex()
 
 
-def glance(files: Files, entry: Entry) -> None:
-    """See that a file may be what was stored, without opening it. Raises Damaged where it has no room for a seal."""
-    if entry.size < _LEAST:
-        raise Damaged(entry.name, "it is cut short")
+def verify_curves(files: Files, part: Part) -> None:
+    """`verify` the curves of a part."""
+    if part.curves:
+        verify(files, part.curves.name)
+
+
+def glance(files: Files, part: Part) -> None:
+    """See that curves may be what was stored, without opening them. Raises Damaged where they are too short."""
+    if part.curves and part.curves.size < _LEAST:
+        raise Damaged(part.curves.name, "it is cut short")
+
+
+def seal_of(data: bytes) -> str:
+    """The seal, in hexadecimal, of a file that `encode` made."""
+    at = _footer(len(data), data[-_TAIL:])
+    return data[at - _SEAL : at].hex()
 
 
 def _source(files: Files, name: str) -> pa.NativeFile:
@@ -205,8 +245,8 @@ def _sealed(data: bytes) -> bytes:
     return data[:at] + hashlib.blake2b(data, digest_size=_SEAL).digest() + data[at:]
 
 
-def _compare(source: pa.NativeFile, name: str) -> None:
-    """Raises Damaged where the seal is not the hash of everything but itself.
+def _compare(source: pa.NativeFile, name: str) -> bytes:
+    """The seal. Raises Damaged where it is not the hash of everything but itself.
 
     No read is small: where an object store refuses a request, the refusal must fit into what it was to fill, or pyarrow
     gives up in the place of asking again.
@@ -224,6 +264,7 @@ def _compare(source: pa.NativeFile, name: str) -> None:
         digest.update(piece[end:])
     if digest.digest() != seal:
         raise Damaged(name, "its content does not match its seal")
+    return seal
 
 
 def _read(source: pa.NativeFile, start: int, count: int) -> memoryview:
@@ -234,16 +275,3 @@ def _read(source: pa.NativeFile, start: int, count: int) -> memoryview:
 def _footer(size: int, tail: bytes) -> int:
     """Where the footer of a file of `size` bytes begins, by its last eight; below zero where these are nonsense."""
     return size - _TAIL - int.from_bytes(tail[:4], "little")
-
-
-def _entries(files: Files, folder: str) -> list[Entry]:
-    """The Parquet files of a folder; temporary ones begin with a dot."""
-    return [e for e in files.listed(folder) if e.name.endswith(SUFFIX) and not e.name.startswith(f"{folder}/.")]
-
-
-def _file(folder: str, stem: str) -> str:
-    return f"{folder}/{stem}{SUFFIX}"
-
-
-def _stem(name: str) -> str:
-    return name.partition("/")[2].removesuffix(SUFFIX)

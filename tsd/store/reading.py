@@ -1,7 +1,7 @@
 """Many parts as one table: one row a trial.
 
 A trial may have several rows: its pack ran twice, or it failed before it was done. The best state is read, of equal
-ones the latest.
+ones the latest. Parts that a sound merged part replaces are passed over, where a compaction has not deleted them yet.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tsd.store import parts, schema
+from tsd.store import manifests, parts, schema
 from tsd.store.errors import Damaged, StoreError
 from tsd.store.files import Files
+from tsd.store.manifests import Manifest
 from tsd.store.parts import Opener, Part, Verifier
 
 KEYS = ("trial_id", "state", "started_at")
@@ -48,10 +49,14 @@ class Scan(Generic[T]):
     Args:
         pieces: the sound parts, each with what was taken of it.
         damaged: the others, each with what is wrong.
+        replaced: parts that were passed over.
+        manifests: the sound ones, by the stem of their part.
     """
 
     pieces: list[tuple[Part, T]]
     damaged: list[tuple[Part, Damaged]]
+    replaced: list[Part]
+    manifests: dict[str, Manifest]
 
 
 def scan(
@@ -60,7 +65,7 @@ def scan(
     opener: Opener = parts.open_sealed,
     curves: Verifier | None = None,
 ) -> Scan[T]:
-    """`take` of the trials of every part that is sound, also in its curves where these are to be verified. Raises
+    """`take` of the trials of every part that is sound, also in its curves where `curves` looks at them. Raises
     StoreError."""
     return steadily(lambda: _scan(files, take, opener, curves))
 
@@ -121,7 +126,7 @@ def winners(tables: Sequence[pa.Table]) -> list[np.ndarray]:
 
 def states(files: Files, *, move_damaged: bool) -> States:
     """What is stored, for planning; see `Store.states`."""
-    found = scan(files, taking(()), curves=parts.verify if move_damaged else parts.glance)
+    found = scan(files, taking(()), curves=parts.verify_curves if move_damaged else parts.glance)
     damaged = [damage.name for _, damage in found.damaged]
     if move_damaged:
         moved = [name for part, _ in found.damaged for name in parts.set_aside(files, part)]
@@ -174,22 +179,32 @@ def unified(pieces: Sequence[tuple[Part, pa.Schema]]) -> pa.Schema:
 
 
 def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, curves: Verifier | None = None) -> Scan[T]:
-    def look(part: Part) -> tuple[Part, T | Damaged]:
+    def look(part: Part) -> T | Damaged:
         try:
             trials = opener(files, part.trials.name)
             parts.see_curves(part, trials)
             taken = take(trials)
-            if curves and part.curves:
-                curves(files, part.curves)
-            return part, taken
+            if curves:
+                curves(files, part)
+            return taken
         except Damaged as damage:
-            return part, damage
+            return damage
 
+    listed, seen = parts.listed(files), dict[str, T | Damaged]()
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(look, parts.listed(files)))
+        merged = [part.stem for part in listed if part.manifest]
+        told = pool.map(lambda stem: manifests.sound(files, stem), merged)
+        known = {stem: manifest for stem, manifest in zip(merged, told, strict=True) if manifest}
+        valid = known
+        while wanted := [part for part in manifests.shown(listed, valid.values()) if part.stem not in seen]:
+            seen |= zip((part.stem for part in wanted), pool.map(look, wanted), strict=True)
+            valid = {stem: manifest for stem, manifest in valid.items() if not isinstance(seen.get(stem), Damaged)}
+    found = [(part, seen[part.stem]) for part in listed if part.stem in seen]
     return Scan(
         pieces=[(part, value) for part, value in found if not isinstance(value, Damaged)],
         damaged=[(part, value) for part, value in found if isinstance(value, Damaged)],
+        replaced=[part for part in listed if part.stem not in seen],
+        manifests=known,
     )
 
 

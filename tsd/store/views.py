@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 
 from tsd.store import parts, reading, schema
 from tsd.store.disk import Disk
-from tsd.store.files import Entry, Files
+from tsd.store.files import Files
 from tsd.store.parts import Part
 
 _PART = "tsd_part"
@@ -101,7 +101,7 @@ def _pieces(files: Files) -> list[tuple[Part, pa.Schema]]:
     A disk is verified bit by bit; an object store is trusted, so that a query fetches the columns that it needs only.
     """
     if isinstance(files, Disk):
-        return reading.sound(reading.scan(files, _schema, parts.open_verified, parts.verify))
+        return reading.sound(reading.scan(files, _schema, parts.open_verified, parts.verify_curves))
     return reading.sound(reading.scan(files, _schema, parts.open_footer, _footer))
 
 
@@ -109,8 +109,9 @@ def _schema(file: pa.parquet.ParquetFile) -> pa.Schema:
     return file.schema_arrow
 
 
-def _footer(files: Files, entry: Entry) -> None:
-    parts.open_footer(files, entry.name)
+def _footer(files: Files, part: Part) -> None:
+    if part.curves:
+        parts.open_footer(files, part.curves.name)
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, view: str, files: Files, tables: _Tables) -> bool:

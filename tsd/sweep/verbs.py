@@ -192,10 +192,12 @@ def check(
     *,
     results: Results = "results",
     overrides: Overrides = (),
-    repair: Annotated[bool, Parameter(negative="", help="Move what is damaged to damaged/.")] = False,
+    repair: Annotated[
+        bool, Parameter(negative="", help="Move what is damaged to damaged/; finish what was cut off.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
-    """Verify every part and artefact of a sweep; --repair moves damaged ones aside, so that they are made again."""
+    """Verify every part, manifest and artefact; --repair moves damaged ones aside, so that they are made again."""
     from tsd.sweep.look import store_of
 
     report = store_of(file, results, overrides).check(repair=repair)

@@ -53,13 +53,14 @@ def files_below(store: Store) -> list[str]:
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-FOLDERS = ("trials", "curves", "artefacts", "events", "damaged/trials", "damaged/curves", "damaged/artefacts")
+FOLDERS = ("trials", "curves", "manifests", "artefacts", "events")
 
 
 def in_bucket(folder: Path, patch: pytest.MonkeyPatch, *, puts: bool) -> Store:
     """A store in a bucket, which is a folder behind a pyarrow file system."""
     for name in FOLDERS:
         (folder / "bucket" / "probe" / name).mkdir(parents=True)
+        (folder / "bucket" / "probe" / "damaged" / name).mkdir(parents=True)
     system = fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem())
     bucket = Bucket(system, "bucket/probe", "s3://bucket/probe", puts)
     patch.setattr("tsd.store.open_root", lambda root: bucket)

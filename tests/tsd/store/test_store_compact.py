@@ -214,7 +214,11 @@ def test_writing_reading_and_compacting_at_once_lose_nothing(store):
         assert {t for t, *_ in trials} <= {t for t, *_ in drawn}, "curves are asked for later, so there are no fewer"
         seen.append(len(trials))
 
-    others = [until_done(look), until_done(store.compact), until_done(store.compact)]
+    def check():
+        report = store.check(repair=True)
+        assert report.sound, report
+
+    others = [until_done(work) for work in (look, check, store.compact, store.compact)]
     for thread in others:
         thread.start()
     many(store, 40)

@@ -1,7 +1,9 @@
 """A part that is not what was stored is noticed, set aside, and its trials count as never run."""
 
 import errno
+import os
 import random
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +16,6 @@ from store_cases import curves, files_below, rows, told
 from tsd.store import Store, StoreError, parts, schema
 from tsd.store.disk import Disk
 from tsd.store.errors import Damaged
-from tsd.store.files import Entry
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
 def opens(path: Path) -> bool:
     """Whether the file is taken for sound, both by who reads it and by who only verifies it."""
     disk = Disk(path.parent)
-    looks = [lambda: parts.open_sealed(disk, path.name), lambda: parts.verify(disk, Entry(path.name, 0, 0.0))]
+    looks = [lambda: parts.open_sealed(disk, path.name), lambda: parts.verify(disk, path.name)]
     found = []
     for look in looks:
         try:
@@ -165,7 +166,7 @@ def test_a_run_plans_trials_with_damaged_curves_again_and_touches_nothing_else(t
 def test_curves_that_are_cut_to_nothing_are_seen_without_opening_them(two_parts, content, monkeypatch):
     name = two_parts.files.listed("curves")[0].name
     two_parts.files.write(name, content)
-    monkeypatch.setattr(parts, "verify", lambda files, entry: pytest.fail("only looking read curves"))
+    monkeypatch.setattr(parts, "verify", lambda files, name: pytest.fail("only looking read curves"))
     states = two_parts.states()
     assert states.damaged == [name]
     assert sorted(states.table["trial_id"].to_pylist()) == ["c", "d"]
@@ -231,7 +232,8 @@ def test_curves_that_are_gone_are_noticed_whoever_looks(two_parts, compacted):
     two_parts.files.delete(entry.name)
     trials = entry.name.replace("curves/", "trials/")
     assert two_parts.states().damaged == [trials]
-    assert two_parts.check().damaged == ((trials, "its curves are gone"),)
+    held = "; it held 5 rows of 3 parts, 0 of which are still there" if compacted else ""
+    assert two_parts.check().damaged == ((trials, f"its curves are gone{held}"),)
     for look in (two_parts.trials, two_parts.curves, lambda: two_parts.connect(duckdb.connect())):
         with pytest.raises(StoreError, match="its curves are gone"):
             look()
@@ -269,14 +271,22 @@ def test_temporary_and_foreign_files_are_no_parts(store):
     assert store.curves().num_rows == 2
 
 
-def test_cleaning_takes_what_was_left_behind_and_nothing_younger(store):
+def test_repair_deletes_what_was_left_behind_and_nothing_younger(store):
     store.write_part("p", rows("a"), curves("a"))
     kept = files_below(store)
-    for name in (".tmp-1", "trials/.tmp-2", "artefacts/.tmp-3", "curves/without-trials.parquet"):
+    left = [".tmp-1", "artefacts/.tmp-2", "curves/without-trials.parquet", "manifests/.tmp-3", "trials/.tmp-4"]
+    for name in left:
         store.files.write(name, b"half")
-    assert store.clean_temporary(older_than_s=3600) == []
-    assert len(store.clean_temporary(older_than_s=0)) == 4
+    assert store.check(repair=True).temporary == ()
+    for name in left:
+        long_ago = time.time() - 4000
+        os.utime(Path(str(store.root)) / name, (long_ago, long_ago))
+    assert sorted(store.check().temporary) == left
+    assert files_below(store) == sorted([*kept, *left]), "without repair nothing is touched"
+    report = store.check(repair=True)
+    assert report.sound and sorted(report.temporary) == left and "5 files of writes" in str(report)
     assert files_below(store) == kept
+    assert store.check(repair=True).temporary == ()
 
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,7 +18,8 @@ import pytest
 from store_cases import SWEEP, curves, files_below, rows, told
 from store_faults import FULL, Faults, Killed, count, faulty
 
-from tsd.store import Store, StoreError, parts
+from tsd.store import Store, StoreError
+from tsd.store.bucket import Bucket
 
 OLD = ("ab", 1.0)
 
@@ -33,9 +34,29 @@ def filled(folder: Path) -> Store:
     return store
 
 
-def copies(folder: Path, work: Callable[[Store], object]) -> Iterator[tuple[int, Store]]:
+def merged(folder: Path) -> Store:
+    """One whose parts were merged before some came."""
+    store = filled(folder)
+    store.compact()
+    store.write_part("later", rows("bd", at=4), curves("bd", 4.0))
+    return store
+
+
+def half_merged(folder: Path) -> Store:
+    """One whose compaction was cut off before it deleted anything, when parts had been merged before."""
+    store = merged(folder)
+    before = {name: (folder / name).read_bytes() for name in files_below(store)}
+    store.compact()
+    for name, data in before.items():
+        store.files.write(name, data)
+    return store
+
+
+def copies(
+    folder: Path, work: Callable[[Store], object], make: Callable[[Path], Store] = filled
+) -> Iterator[tuple[int, Store]]:
     """A fresh store for each call that `work` makes, with the number of that call."""
-    origin = filled(folder / "origin")
+    origin = make(folder / "origin")
     shutil.copytree(str(origin.root), folder / "counted")
     for k in range(count(lambda: work(Store(folder / "counted")))):
         shutil.copytree(str(origin.root), folder / str(k))
@@ -73,16 +94,76 @@ def test_a_part_is_there_as_a_whole_or_not_at_all(tmp_path, error):
 
 
 @pytest.mark.parametrize("error", [None, FULL], ids=["killed", "disk full"])
-def test_a_compaction_that_is_cut_off_changes_no_answer(tmp_path, error):
-    before = told(filled(tmp_path / "before"))
-    for k, store in copies(tmp_path, Store.compact):
+@pytest.mark.parametrize("make", [filled, merged, half_merged])
+def test_a_compaction_that_is_cut_off_changes_no_answer_and_the_next_one_finishes_it(tmp_path, make, error):
+    whole = make(tmp_path / "whole")
+    before = told(whole)
+    whole.compact()
+    for k, store in copies(tmp_path, Store.compact, make):
         with faulty(Faults(k, error)), pytest.raises(Killed if error is None else StoreError):
             store.compact()
         assert told(store) == before
         assert store.check().sound
         store.compact()
         assert told(store) == before
-        assert len(parts.listed(store.files)) == 1
+        assert kept(store) == kept(whole), "but for temporary files it is as if nothing had happened"
+
+
+@pytest.mark.parametrize(("name", "at"), [*(("write", k) for k in range(3)), *(("delete", k) for k in range(4))])
+def test_in_an_object_store_too_a_compaction_may_be_cut_off_before_any_request(bucket_store, monkeypatch, name, at):
+    """It makes three, and deletes both files of two parts."""
+    bucket_store.prepare(SWEEP, {})
+    bucket_store.write_part("one", rows("ab", at=1), curves("ab", 1.0))
+    bucket_store.write_part("two", rows("bc", at=2), curves("bc", 2.0))
+    before, real, made = told(bucket_store), getattr(Bucket, name), []
+
+    def cut_off(self: Bucket, *given: object) -> None:
+        made.append(given)
+        if len(made) > at:
+            raise Killed
+        real(self, *given)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Bucket, name, cut_off)
+        bucket_store.compact()
+    assert told(bucket_store) == before and bucket_store.check().sound
+    bucket_store.compact()
+    assert told(bucket_store) == before
+    assert [len(bucket_store.files.listed(folder)) for folder in ("trials", "curves", "manifests")] == [1, 1, 1]
+
+
+def repair(store: Store) -> None:
+    """What a person does after a fault."""
+    store.check(repair=True)
+
+
+@pytest.mark.parametrize("error", [None, FULL], ids=["killed", "disk full"])
+def test_a_repair_that_is_cut_off_changes_no_answer_and_the_next_one_finishes_it(tmp_path, error):
+    """Of a store whose compaction was cut off, and whose manifest was then damaged."""
+
+    def harmed(folder: Path) -> Store:
+        store = half_merged(folder)
+        for entry in store.files.listed("manifests"):
+            store.files.write(entry.name, b"harmed")
+        return store
+
+    whole = harmed(tmp_path / "whole")
+    before = told(whole)
+    repair(whole)
+    assert [len(whole.files.listed(folder)) for folder in ("trials", "curves", "manifests")] == [1, 1, 1]
+    for k, store in copies(tmp_path, repair, harmed):
+        with faulty(Faults(k, error)), pytest.raises(Killed if error is None else StoreError):
+            repair(store)
+        assert told(store) == before
+        repair(store)
+        assert told(store) == before and store.check().sound
+        assert kept(store) == kept(whole)
+
+
+def kept(store: Store) -> dict[str, bytes]:
+    """What is stored of trials and curves."""
+    names = [name for name in files_below(store) if name.startswith(("trials/", "curves/", "manifests/"))]
+    return {name: (Path(str(store.root)) / name).read_bytes() for name in names if "/.tmp-" not in name}
 
 
 @pytest.mark.parametrize("error", [None, FULL], ids=["killed", "disk full"])

@@ -79,7 +79,7 @@ def as_deep_json(mark: Path) -> bytes:
 
 PAYLOADS = [pickled, as_torch_saves, as_numpy_saves, as_yaml_tags, as_arrow_once_did, as_deep_json]
 PLACES = ["trials/bad.parquet", "curves/{stem}.parquet", "artefacts/k.safetensors", "sweep.json"]
-PLACES += ["events/run.jsonl", "checkpoints/pack.json", "checkpoints/pack-0.safetensors"]
+PLACES += ["events/run.jsonl", "checkpoints/pack.json", "checkpoints/pack-0.safetensors", "manifests/{merged}.json"]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -90,7 +90,9 @@ def test_no_file_of_a_store_is_executed(store, tmp_path, payload, place):
     store.write_part("p", rows("xy"), curves("xy"))
     store.artefacts.write("k", {"w": np.ones(2)}, {}, {})
     [part] = parts.listed(store.files)
-    store.files.write(place.format(stem=part.stem), payload(mark))
+    merged = parts.stem_of("compacted", payload(mark))
+    parts.write(store.files, merged, store.files.read(part.trials.name), store.files.read(part.curves.name))
+    store.files.write(place.format(stem=part.stem, merged=merged), payload(mark))
     looks = [store.states, store.trials, store.curves, store.fields, store.sweep, store.compact, store.check]
     looks += [lambda: store.trials(skip_damaged=True), lambda: store.artefacts.read("k")]
     looks += [lambda: store.connect(duckdb.connect()), lambda: store.prepare(SWEEP, {})]
