@@ -1,6 +1,7 @@
 """What a figure or table was made of, as hashes: enough to say later whether the results still say the same.
 
-A hash is an exclusive or over trials, so it depends neither on their order nor on the files that they lie in.
+A hash is an exclusive or over trials, so it depends neither on their order nor on the files that they lie in. Each of
+its terms mixes a trial's id with its value as a whole: trials that exchange their values do not cancel out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from analysis.data.load import Results
 from analysis.data.rows import Rows, quoted
 from analysis.data.where import chosen
 
+HASHES = 2
+"""The kind of hashes; 1 did not see values that went from one trial to another."""
 SEEDS = ("seed_teacher", "seed_data", "seed_init", "seed_noise")
 
 
@@ -26,17 +29,19 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         asked: options of a verb, by name; those whose value is a column or a curve are what it looked at.
     Returns:
         JSON types: how many `trials`, the hash of their `ids`, of each of their `columns` and `curves`, of the `files`
-        of published values, the `versions` of the studies, and the version of `duckdb`, whose hashes these are.
+        of published values, the `versions` of the studies, the kind of `hashes`, and the version of `duckdb`, which
+        makes them.
     """
     where = asked.get("where")
     trials = results.connection.table("hashed_trials")
     trials = trials if where is None else chosen(trials, where)
     named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
     columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
-    hashes = ", ".join(f"bit_xor(hash(tsd_hash, {quoted(c)}))" for c in columns)
+    hashes = ", ".join(_mixed("tsd_hash", quoted(c)) for c in columns)
     [(count, ids, *found)] = trials.aggregate(f"count(*), bit_xor(tsd_hash), {hashes}").fetchall()
     versions = Rows(trials).distinct(["study", "study_version"])
     return {
+        "hashes": HASHES,
         "duckdb": duckdb.__version__,
         "trials": count,
         "ids": _hex(ids),
@@ -64,10 +69,15 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def _mixed(key: str, value: str) -> str:
+    """The expression for the hash of which key has which value; DuckDB's own of both falls apart in an exclusive or."""
+    return f"bit_xor(hash(xor({key}, hash({value}))))"
+
+
 def _curve(results: Results, trials: duckdb.DuckDBPyRelation, curve: str) -> str:
     points = results.connection.sql("SELECT trial_id, step, value FROM curves WHERE metric = ?", params=[curve])
     held = points.set_alias("c").join(trials.set_alias("t"), "c.trial_id = t.trial_id", how="semi")
-    return _hex(held.aggregate("bit_xor(hash(trial_id, step, value))").fetchall()[0][0])
+    return _hex(held.aggregate(_mixed("hash(trial_id, step)", "value")).fetchall()[0][0])
 
 
 def _file(path: str | Path | None) -> dict[str, str]:

@@ -34,10 +34,12 @@ def verify(path: Path, results: str | None = None) -> Verdict:
     Raises AnalysisError where there is no such file.
     """
     from analysis.data.load import Results
-    from analysis.data.lock import changes, lock
+    from analysis.data.lock import HASHES, changes, lock
 
     told = []
     for place, asked, then in _locks(facts_of(path) or {}):
+        if then.get("hashes") != HASHES:
+            return Verdict("unknown", "its hashes are of another version of this program; make it again")
         if then["duckdb"] != duckdb.__version__:
             return Verdict("unknown", f"its hashes are those of DuckDB {then['duckdb']}; here is {duckdb.__version__}")
         try:

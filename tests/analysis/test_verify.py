@@ -74,6 +74,21 @@ def test_another_value_makes_stale_what_shows_it_and_nothing_else(made, tmp_path
     assert {str(verify(path, str(unseen))) for path in made if path.stem != "boundary"} == {"fresh"}
 
 
+def test_trials_that_exchange_their_values_or_change_alike_are_seen(tmp_path: Path):
+    """Of the values alone an exclusive or would see neither."""
+
+    def locked(name: str, *values: float):
+        trials = [{"x": 1.0, "test_mse": v} for v in values]
+        curves = [(i, "loss", 1, v) for i, v in enumerate(values)]
+        about = {"parameters": {"x": ""}, "metrics": {"test_mse": ""}, "steps": {"loss": "step"}}
+        here = example.write(tmp_path / name, trials, curves=curves, **about)
+        return lock(Results.open(here), {"value": "test_mse", "curve": "loss"})
+
+    told = ["`test_mse` has other values", "`loss` has other values"]
+    assert changes(locked("a", 1.0, 2.0), locked("b", 2.0, 1.0)) == told
+    assert changes(locked("c", 3.0, 3.0), locked("d", 4.0, 4.0)) == told
+
+
 def test_more_trials_make_stale_what_they_belong_to(made, tmp_path: Path):
     one = {"x": 16.0, "method": "kd", "test_mse": 0.1, "test_nll": 0.1, "seed_teacher": 0, "seed_init": 0}
     other = results(tmp_path / "r", more=[one])
@@ -127,6 +142,9 @@ def test_what_nobody_can_tell_is_unknown(made, tmp_path: Path, monkeypatch):
     plain = tmp_path / "notes.md"
     plain.write_text("A note.")
     assert str(verify(plain)) == "unknown: the file carries no hashes of this program"
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.data.lock.HASHES", 0)
+        assert verify(path).why == "its hashes are of another version of this program; make it again"
     monkeypatch.setattr(duckdb, "__version__", "0.0")
     assert "DuckDB" in verify(path).why
     with pytest.raises(AnalysisError, match="cannot be read"):
