@@ -24,7 +24,8 @@ def drawn(trials=3, inputs=7, units=5, *, samples=40, sizes=(16, 16, 8, 16), inn
         normal(trials, units, inputs) / inputs**0.5, normal(trials, units) / units, *biases, inner, outer
     )
     rows = torch.randint(samples, (orders, sum(sizes)), generator=source)
-    data = Samples(normal(held, samples, inputs), normal(trials, samples), rows, tuple(sizes))
+    first = torch.arange(trials) * samples * torch.tensor([[held > 1], [True]])
+    data = Samples(normal(held * samples, inputs), normal(trials * samples), first, rows, tuple(sizes))
     return students, data, RATE * torch.rand(trials, len(sizes), generator=source)
 
 
@@ -36,8 +37,8 @@ def copied(students, members=slice(None)):
 
 def of(data, members):
     """The same choice of what they learn from."""
-    chosen = {name: t if len(t) == 1 else t[members] for name in ("x", "y", "rows") for t in [getattr(data, name)]}
-    return replace(data, **chosen)
+    rows = data.rows if len(data.rows) == 1 else data.rows[members]
+    return replace(data, first=data.first[:, members].contiguous(), rows=rows)
 
 
 def by_autograd(students, data, rates):
@@ -47,8 +48,8 @@ def by_autograd(students, data, rates):
     losses = torch.zeros(len(data.sizes), len(rates), dtype=torch.float64)
     f, g = ACTIVATIONS[students.inner].value, ACTIVATIONS[students.outer].value
     for t in range(len(rates)):
-        x, y, order = (each[t if len(each) > 1 else 0] for each in (data.x.double(), data.y.double(), data.rows))
-        for k, rows in enumerate(order.split(data.sizes)):
+        x, y = (each.double()[data.first[i, t] :] for i, each in enumerate((data.x, data.y)))
+        for k, rows in enumerate(data.rows[t if len(data.rows) > 1 else 0].split(data.sizes)):
             p = {name: tensor[t].clone().requires_grad_() for name, tensor in given.items()}
             output = g(f(x[rows] @ p["w"].T + p.get("b", 0)) @ p["v"] + p.get("c", 0))
             loss = (output - y[rows]).square().mean()

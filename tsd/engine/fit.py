@@ -15,7 +15,7 @@ from torch import Tensor
 from tsd.engine.arithmetic import no_denormals, one_thread
 from tsd.engine.batches import Batches
 from tsd.engine.checkpoint import Checkpoint, Keep, State, remember
-from tsd.engine.learn import Learn, Objective, Penalties, folds, learner
+from tsd.engine.learn import Learn, Objective, Penalties, folds, learner, ways
 from tsd.engine.record import Recorder, Trace
 from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack, placed
@@ -42,7 +42,7 @@ class Fit:
         fitted: the student; not to be trusted where it diverged.
         diverged: its loss or its parameters were no longer finite.
         curves: what `trace` saw, up to the divergence.
-        way: loop, vmap or dense.
+        way: loop, vmap, dense or fused.
     """
 
     fitted: Fitted
@@ -85,10 +85,11 @@ def fit(
     way = choose(trials[0].way, starts[0].model, place, trials[0].precision)
     ready = placed(starts, place, getattr(torch, trials[0].dtype))
     objective = Objective(phases, penalties, group_penalties)
+    taken = ways(objective, ready[0], trials, way, place)
     fits: dict[int, Fit] = {}
     checkpoint = Checkpoint(keep)
     with one_thread(), no_denormals(), torch.no_grad():
-        for part in _stacks(objective, ready, trials, way, place):
+        for part in _stacks(objective, ready, trials, taken, way, place):
             # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
             members = part if way == "loop" or len(part) > 1 else [*part, *part]
             ended = _train(
@@ -97,23 +98,28 @@ def fit(
                 [seeds[i] for i in members],
                 objective=objective,
                 trace=trace,
-                way=way,
+                way=taken[part[0]],
                 checkpoint=checkpoint,
             )
             fits |= zip(part, ended, strict=False)
     return [fits[i] for i in range(len(starts))]
 
 
-def _stacks(
-    objective: Objective, starts: Sequence[Start], trials: Sequence[Any], way: str, place: torch.device
+def _stacks(  # noqa: PLR0917
+    objective: Objective,
+    starts: Sequence[Start],
+    trials: Sequence[Any],
+    taken: Sequence[str],
+    way: str,
+    place: torch.device,
 ) -> list[list[int]]:
     """The trials of a pack by number, in stacks of those that make their updates alike."""
     model, params = starts[0].model, starts[0].params
     batch = min(trials[0].batch_size, len(starts[0].train["x"]))
     size = stack_size(way, model, params, batch, place) or len(starts)
-    alike: dict[bool, list[int]] = {}
-    for number, trial in enumerate(trials):
-        alike.setdefault(folds(objective, model, params, trial, way), []).append(number)
+    alike: dict[tuple[str, bool], list[int]] = {}
+    for number, (trial, own) in enumerate(zip(trials, taken, strict=True)):
+        alike.setdefault((own, folds(objective, model, params, trial, own)), []).append(number)
     return [[group[i] for i in part] for group in alike.values() for part in even_parts(len(group), size)]
 
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from tsd.engine.batches import Batches
+from tsd.engine.fused.rule import learning, obstacle
 from tsd.engine.optim import Numbers, columns, course, optimizer
 from tsd.engine.stack import Stack, batched_values
 from tsd.engine.step import Batch, descent, gradients_by, in_place, reached
+from tsd.errors import UserError
 from tsd.models._base import DenseModel, Model, Params
-from tsd.studies._base import Phase
+from tsd.studies._base import MeanSquare, Phase, Start
 
 SMALLEST_NORM = 1e-30
 """A row shorter than this has no direction."""
@@ -66,14 +68,40 @@ class Objective:
     group_penalties: Penalties | None = None
 
 
-def folds(objective: Objective, model: Model, params: Params, trial: Any, way: str) -> bool:
-    """Whether this trial's updates are p ← p − η g and nothing else, so that a step can be folded into the product that
-    sums the gradient. It is asked of each trial alone: folded and not, the last bit differs."""
+def plain(objective: Objective, trial: Any) -> bool:
+    """Whether this trial's updates are p ← p − η g and nothing else."""
     penalties = (of(trial) for of in (objective.penalties, objective.group_penalties) if of)
-    plain = trial.optimizer == "sgd" and not (trial.momentum or trial.weight_decay)
+    alone = trial.optimizer == "sgd" and not (trial.momentum or trial.weight_decay)
     free = not any(c for named in penalties for c in named.values())
-    one = len(objective.phases) == 1 and not objective.phases[0].optimizer
-    return way == "dense" and plain and free and one and in_place(model, params)
+    return alone and free and len(objective.phases) == 1 and not objective.phases[0].optimizer
+
+
+def folds(objective: Objective, model: Model, params: Params, trial: Any, way: str) -> bool:
+    """Whether a step of this trial can be folded into the product that sums the gradient. It is asked of each trial
+    alone: folded and not, the last bit differs."""
+    return way == "dense" and plain(objective, trial) and in_place(model, params)
+
+
+def ways(objective: Objective, start: Start, trials: Sequence[Any], way: str, device: torch.device) -> list[str]:
+    """The way of each trial, of which `way` was chosen for the pack: `fused` where a kernel can make its updates and
+    that was asked for, or nothing was and the device is a processor.
+
+    Raises:
+        UserError: it was asked for, and cannot be.
+    """
+    if way != "fused" and (way, trials[0].way, device.type) != ("dense", "auto", "cpu"):
+        return [way] * len(trials)
+    batch = min(trials[0].batch_size, len(start.train["x"]))
+    hindered, found = obstacle(start, objective.phases[0].loss, batch, device), []
+    for trial in trials:
+        more = "" if plain(objective, trial) else "its updates are more than a step of plain sgd against one gradient"
+        if way == "fused" and (hindered or more):
+            raise UserError(
+                "`way: fused` trains two-layer students by plain sgd on a mean square, in one kernel; here "
+                f"{hindered or more}. Leave `way` out, or write `way: dense`, `way: vmap` or `way: loop`."
+            )
+        found.append(way if hindered or more else "fused")
+    return found
 
 
 def learner(
@@ -91,7 +119,7 @@ def learner(
     Args:
         trials: of which `folds` says the same.
         batch: the first one of the phase.
-        way: loop, vmap or dense.
+        way: loop, vmap, dense or fused.
     """
     settings, (low, high) = trials[0], span
     values = batched_values(trials, batch["x"].device)
@@ -102,6 +130,10 @@ def learner(
     def shares(step: int) -> tuple[float, ...]:
         return (share((step - low) / (high - low)),) if scheduled else ()
 
+    if way == "fused":
+        target = cast(MeanSquare, phase.loss).target
+        made, several = learning(stack, target, values["lr"], lambda step: (*shares(step), 1.0)[0])
+        return Learn(made, shares, (), list(values.values()), several)
     if folds(objective, stack.model, stack.params, settings, way):
         descend = descent(cast(DenseModel, stack.model), settings, values, phase.loss, stack.params)
         return Learn(lambda batch, numbers: descend(batch, *(numbers or (1.0,))), shares, (), list(values.values()))

@@ -64,7 +64,7 @@ _TAIL = {
     "wall_s": (pa.float64(), "s", "Wall time of the pack, divided by its trials."),
     "device": (pa.string(), "", "Kind of device that computed the trial."),
     "dtype": (pa.string(), "", "Precision of parameters and data."),
-    "way_taken": (pa.string(), "", "How the engine stepped: loop, vmap or dense."),
+    "way_taken": (pa.string(), "", "How the engine stepped: loop, vmap, dense or fused."),
     "started_at": (INSTANT, "", "When the pack started."),
     "git_sha": (pa.string(), "", "Commit of the code."),
     "tsd_version": (pa.string(), "", "Version of the package."),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from tsd.engine.checkpoint import Keep
     from tsd.engine.rng import Streams
     from tsd.models._base import Model, View
 
@@ -88,7 +89,9 @@ class GradientStudy(Study):
     steps: Static[int] = field(0, ge=0, unit="steps", doc="Optimizer steps; 0 leaves the length to epochs.")
     curve_points: Static[int] = field(20, ge=0, unit="points", doc="How often a curve is recorded, evenly in steps.")
     way: Static[str] = field(
-        "auto", choices=("auto", "loop", "vmap", "dense"), doc="How the engine steps; auto follows its fixed rule."
+        "auto",
+        choices=("auto", "loop", "vmap", "dense", "fused"),
+        doc="How the engine steps; auto follows its fixed rule.",
     )
     dtype: Static[str] = field("float32", choices=("float32", "float64"), doc="Precision of parameters and data.")
     precision: Static[str] = field(
@@ -140,6 +143,22 @@ class Start:
     whole: Mapping[str, Tensor] = attribute(default_factory=dict)
     alter: Alter | None = None
     others: Mapping[str, Mapping[str, Tensor]] = attribute(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MeanSquare:
+    """The loss mean (output − label)², of a student with one output: `loss = MeanSquare("y")` in a study. Written so,
+    and not as a function, the engine knows which one it is and can make many updates of small students in one go.
+
+    Args:
+        target: the entry of a batch that holds the labels, shape (batch,).
+    """
+
+    target: str
+
+    def __call__(self, student: View, batch: Mapping[str, Tensor], trial: Any) -> Tensor:
+        """Of one student on one batch."""
+        return (student.output - batch[self.target]).square().mean()
 
 
 @dataclass(frozen=True)
@@ -247,7 +266,12 @@ def artefacts(study: Any, trial: Any) -> list[Artefact]:
 
 
 class Shelf(Protocol):
-    """Where a trial finds its artefacts. One that is missing is made and kept."""
+    """Where a trial finds its artefacts. One that is missing is made and kept.
+
+    `keep` is where the training of the artefact that is being made is kept now and then; None keeps nothing.
+    """
+
+    keep: Keep | None
 
     def get(self, artefact: Artefact, trial: Any, streams: Streams) -> Kept:
         """Arrays and facts of the artefact that this trial needs."""

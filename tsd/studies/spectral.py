@@ -24,7 +24,7 @@ from tsd.errors import UserError
 from tsd.fields import Batched, Static, field
 from tsd.lazy import torch
 from tsd.models._base import below
-from tsd.studies._base import Artefact, Curve, Fitted, GradientStudy, Kept, Measured, Metric, Shelf, Start
+from tsd.studies._base import Artefact, Curve, Fitted, GradientStudy, Kept, MeanSquare, Measured, Metric, Shelf, Start
 from tsd.studies._spectral_observables import keep_curve, kept_counts, mse, observables, path_distance, paths
 from tsd.studies._spectral_pruning import alive, by_count, by_percentile, by_threshold, core, node_scores, prune
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tsd.engine.rng import Streams
-    from tsd.models._base import Params, View
+    from tsd.models._base import Params
     from tsd.models.spectral_mlp import SpectralMLP
 
-VERSION = 1
+VERSION = 2
 
 VALIDATION_SHARE = 0.2
 
@@ -198,9 +198,8 @@ TASK = Artefact(
 """What a student learns, the same for all that agree in these."""
 
 
-def loss(student: View, batch: Mapping[str, Tensor], trial: Trial) -> Tensor:
-    """Mean squared error."""
-    return (student.output - batch["y"]).square().mean()
+loss = MeanSquare("y")
+"""Mean squared error."""
 
 
 def penalties(trial: Trial) -> dict[str, float]:

@@ -81,7 +81,7 @@ def test_the_sizes_that_are_explained_are_those_that_are_cut(asked, slots):
 def test_it_says_the_rule_and_a_line_a_shape(asked):
     text = explain(asked.plan(Limits(2), "cached"), asked.connection)
     rule, *shapes = text.splitlines()
-    assert rule.startswith("way auto: dense where")
+    assert rule.startswith("way auto: fused, on a CPU,")
     assert [line.split(":")[0] for line in shapes] == ["student_width 3", "student_width 6"]
 
 

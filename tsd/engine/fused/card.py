@@ -196,14 +196,12 @@ def descend(students: Students, samples: Samples, rates: Tensor) -> Tensor:
     size = tiles(units)
     room = -(-max(samples.sizes) // size.rows) * size.rows
     edges = torch.tensor([0, *samples.sizes], device=device).cumsum(0)
-    counts = (each.shape[1] if len(each) > 1 else 0 for each in (samples.x, samples.y))
-    first = torch.stack([torch.arange(trials, device=device) * count for count in counts])
     losses = students.w.new_empty(len(samples.sizes), trials)
     gradients = students.w.new_empty(trials, room, size.units)
     order_stride = samples.rows.shape[1] if len(samples.rows) > 1 else 0
     biases = [losses if bias is None else bias for bias in (students.b, students.c)]
     kernel[(trials,)](
-        samples.x, samples.y, samples.rows, edges, first, rates.contiguous(), students.w, students.v, *biases,
+        samples.x, samples.y, samples.rows, edges, samples.first, rates.contiguous(), students.w, students.v, *biases,
         gradients, losses, len(samples.sizes), units, inputs, order_stride, room,
         students.inner, students.outer, students.b is not None, students.c is not None,
         size.units, size.rows, size.inputs, size.depth, num_warps=size.warps, num_stages=size.stages,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ BEHIND = 32
 
 AT_ONCE_BYTES = 1_000_000
 """What is gathered at once of inputs that all networks share: half of what is near a core."""
+
+
+KINDS = {"tanh": 0, "erf": 1, "relu": 2, "identity": 3}
+"""The activations that the kernels know, by the number that the compiled one knows them by."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,15 @@ class Samples:
     """What they learn from, and in which order.
 
     Args:
-        x, y: inputs (trial, sample, input) and labels (trial, sample); a first axis of 1 is shared by all.
-        rows: sample numbers, one batch after another, (trial, number) or (1, number); int64.
+        x, y: inputs (sample, input) and labels (sample,) of all networks.
+        first: where in x and in y those of each network begin, (2, trial).
+        rows: sample numbers from there on, one batch after another, (trial, number), or (1, number) where all agree.
         sizes: samples of each batch, one for every update.
     """
 
     x: Tensor
     y: Tensor
+    first: Tensor
     rows: Tensor
     sizes: tuple[int, ...]
 
@@ -68,27 +74,26 @@ def descend(students: Students, samples: Samples, rates: Tensor) -> Tensor:
 
 def _on_processor(students: Students, samples: Samples, rates: Tensor) -> Tensor:
     sizes, losses = samples.sizes, students.w.new_empty(rates.shape[1], len(rates))
-    in_order = len(students.w) > 1 and len(samples.x) == len(samples.rows) == 1
-    most = max(1, AT_ONCE_BYTES // (4 * max(sizes) * samples.x.shape[2])) if in_order else len(sizes)
+    in_order = len(students.w) > 1 and len(samples.rows) == 1 and not samples.first[0].any()
+    most = max(1, AT_ONCE_BYTES // (4 * max(sizes) * samples.x.shape[1])) if in_order else len(sizes)
     for low in range(0, len(sizes), most):
         begin, some = sum(sizes[:low]), sizes[low : low + most]
         rows = samples.rows[:, begin : begin + sum(some)].contiguous()
-        part = Samples(_in_order(samples.x[0], rows[0]) if in_order else samples.x, samples.y, rows, some)
+        x = _in_order(samples.x, rows[0]) if in_order else samples.x
+        part = replace(samples, x=x, rows=rows, sizes=some)
         _run(students, part, in_order, rates[:, low : low + most], losses[low : low + most])
     return losses
 
 
 def _run(students: Students, samples: Samples, in_order: bool, rates: Tensor, losses: Tensor) -> None:
-    from tsd.engine.fused.functions import KINDS
     from tsd.engine.fused.processor import descend as kernel
 
     trials, edges = len(students.w), torch.tensor([0, *samples.sizes]).cumsum(0)
-    first = [torch.arange(trials) * (each.shape[1] if len(each) > 1 else 0) for each in (samples.x, samples.y)]
     none = students.w.new_empty(trials, 0)
     biases = [none if bias is None else bias for bias in (students.b, students.c)]
-    x, y, rates = samples.x.reshape(-1), samples.y.reshape(-1), rates.contiguous()
+    x, y, rates = samples.x.reshape(-1), samples.y.contiguous(), rates.contiguous()
     kinds = KINDS[students.inner], KINDS[students.outer]
-    of_data = (each.numpy() for each in (y, samples.rows, edges, torch.stack(first)))
+    of_data = (each.numpy() for each in (y, samples.rows, edges, samples.first))
     moved = (each.numpy() for each in (rates, students.w, students.v, *biases, losses))
     kernel(x.numpy(), in_order, *of_data, *kinds, *moved)
 
@@ -98,6 +103,6 @@ def _in_order(x: Tensor, rows: Tensor) -> Tensor:
     width = -(-x.shape[1] // SIZE) * SIZE
     space = x.new_zeros((len(rows) + BEHIND) * width + SIZE)
     start = -(space.data_ptr() // 4) % SIZE
-    laid = space[start : start + (len(rows) + BEHIND) * width].view(1, -1, width)
-    laid[0, : len(rows), : x.shape[1]] = x.index_select(0, rows)
+    laid = space[start : start + (len(rows) + BEHIND) * width].view(-1, width)
+    laid[: len(rows), : x.shape[1]] = x.index_select(0, rows)
     return laid

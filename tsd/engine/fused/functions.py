@@ -15,9 +15,6 @@ from numba import njit
 from tsd.engine.fused import rational
 from tsd.engine.fused.lanes import choose, clamp, fma, load, nearest, power_of_two, splat, store
 
-KINDS = {"tanh": 0, "erf": 1, "relu": 2, "identity": 3}
-"""Activations by the number that `activate` knows them by."""
-
 
 def _float32(*numbers: float) -> tuple[np.float32, ...]:
     return tuple(map(np.float32, numbers))
@@ -32,7 +29,7 @@ ZERO, ONE, HEIGHT, EXPONENT, LOWEST = _float32(0, 1, sqrt(2 / pi), -0.5 / log(2)
 
 @njit
 def activate(kind: int, signals: np.ndarray, slopes: np.ndarray) -> None:
-    """signals ← f(signals), slopes ← f′(signals)."""
+    """signals ← f(signals), slopes ← f′(signals); f by its number in `tsd.engine.fused.descent.KINDS`."""
     zero, one = splat(ZERO), splat(ONE)
     for i in range(0, len(signals), 16):
         z = load(signals, i)

@@ -232,7 +232,7 @@ Args:
     rows: samples in the order of the updates, (1 or trial, sample).
     edges: where in them the batch of each update begins and the last one ends, (K + 1,).
     first: where in x and in y the samples of each network begin, (2, trial).
-    inner, outer: activations of the hidden units and of the output, by their numbers in `functions.KINDS`.
+    inner, outer: activations of the hidden units and of the output, by their numbers in `descent.KINDS`.
     rates: step size of each network at each update, (trial, K).
     weights, v, b, c: weights (trial, unit, input) and (trial, unit), biases (trial, unit) and (trial, 1), of width 0
         where there are none; they move in place.

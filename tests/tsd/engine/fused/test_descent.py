@@ -58,7 +58,8 @@ def test_a_student_has_the_same_bits_in_any_company(how):
 def test_shared_data_and_copies_of_them_give_the_same_bits():
     students, data, rates = drawn(4, 20, 9, shared=True, one_order=True)
     shared, own = copied(students), copied(students)
-    many = replace(data, x=data.x.expand(4, -1, -1).contiguous(), rows=data.rows.expand(4, -1).contiguous())
+    first = torch.stack([torch.arange(4) * len(data.x), data.first[1]])
+    many = replace(data, x=data.x.repeat(4, 1), first=first, rows=data.rows.expand(4, -1).contiguous())
     assert torch.equal(descend(shared, data, rates), descend(own, many, rates))
     assert all(torch.equal(getattr(shared, name), getattr(own, name)) for name in "wvbc")
 

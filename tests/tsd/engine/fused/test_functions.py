@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from tsd.engine.fused.functions import KINDS, activate
+from tsd.engine.fused.descent import KINDS
+from tsd.engine.fused.functions import activate
 
 UNITS = 5
 
