@@ -5,6 +5,8 @@ class MemoryShelf:
     """Keeps artefacts in `kept`, by name, field values and seeds; `made` tells in which order they were made, each with
     the trial that asked for it."""
 
+    keep = None
+
     def __init__(self):
         self.kept = {}
         self.made = []

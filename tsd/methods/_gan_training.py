@@ -103,7 +103,7 @@ def _train_gan(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     recipe = GradientStudy(lr=method.gan_lr, batch_size=method.gan_batch_size, epochs=method.gan_epochs, curve_points=0)
     start = _start(method, own, at_hand)
     device = arithmetic.device()
-    [run] = fit([start], [recipe], [own], bout_loss, device=device)  # type: ignore[arg-type]
+    [run] = fit([start], [recipe], [own], bout_loss, device=device, keep=shelf.keep)  # type: ignore[arg-type]
     if run.diverged:
         raise UserError(f"The GAN diverged with gan_lr {method.gan_lr:g}; give it a smaller one.")
     kept = {**run.fitted.params, **run.fitted.buffers}

@@ -107,7 +107,7 @@ def _train_paraphraser(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     )
     device = arithmetic.device()
     loss = partial(_error, absolute=settings["factor_recon"] == "l1")
-    [run] = fit([start], [recipe], [own], loss, device=device)
+    [run] = fit([start], [recipe], [own], loss, device=device, keep=shelf.keep)
     if run.diverged:
         raise UserError(f"The paraphraser diverged with factor_lr {recipe.lr:g}; give it a smaller one.")
     kept = {name: tensor for name, tensor in run.fitted.params.items() if name.startswith(CODE)}

@@ -115,6 +115,7 @@ def train_network(
     streams: Streams,
     build: Callable[[data.Images], Model],
     loss: Loss,
+    shelf: Shelf,
     *,
     beside: Mapping[str, Tensor] | None = None,
     keep: Callable[[Any], Model] = lambda model: model,
@@ -125,6 +126,7 @@ def train_network(
     Args:
         build: data set → architecture.
         loss: of one batch with "x", "y" and what is `beside`.
+        shelf: which asked for the network.
         beside: further entries of the training set, sample axis first.
         keep: what was trained → the network that is kept, whose weights it has under the same names.
         who: what it is called in messages, and in its draws.
@@ -145,7 +147,7 @@ def train_network(
     train = {"x": at_hand.x_train, "y": at_hand.y_train, **(beside or {})}
     start = Start(model, params, buffers, train, {}, alter=augmented(trial.teacher_augment, own))
     device = arithmetic.device()
-    [run] = fit([start], [recipe(trial)], [own], loss, device=device)
+    [run] = fit([start], [recipe(trial)], [own], loss, device=device, keep=shelf.keep)
     if run.diverged:
         raise UserError(f"The {who} diverged with teacher_lr {trial.teacher_lr:g}; give it a smaller one.")
     kept = keep(model)
@@ -217,7 +219,7 @@ def _train_teacher(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
     def build(at_hand: data.Images) -> Model:
         return network(network_of(trial), trial.activation, at_hand.input_shape, at_hand.classes)
 
-    return train_network(trial, streams, build, label_loss)
+    return train_network(trial, streams, build, label_loss, shelf)
 
 
 DATA_FIELDS = ("dataset", "gaussian_dim", "gaussian_classes", "gaussian_samples", "validation_per_class")

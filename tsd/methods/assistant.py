@@ -102,7 +102,9 @@ def _train_assistant(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
         return method.soft_weight * soft + (1 - method.soft_weight) * hard
 
     beside = {"logits": teacher.logits["train"]}
-    arrays, facts = train_network(trial, streams, build, loss, beside=beside, who=f"assistant {method.assistants}")
+    arrays, facts = train_network(
+        trial, streams, build, loss, shelf, beside=beside, who=f"assistant {method.assistants}"
+    )
     told = {"taught_by": "accuracy", "taught_by_validation": "validation_accuracy"}
     return arrays, facts | {name: teacher.facts[own] for name, own in told.items() if own in teacher.facts}
 

@@ -186,7 +186,7 @@ def _train_friendly(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
             moves_teacher=method.branch_moves_teacher,
         )
 
-    return train_network(trial, streams, build, loss, keep=lambda model: model.teacher)
+    return train_network(trial, streams, build, loss, shelf, keep=lambda model: model.teacher)
 
 
 FRIENDLY = Artefact(

@@ -2,8 +2,10 @@
 
     checkpoints/<pack>.json                    the trials of the pack
     checkpoints/<pack>-<stack>.safetensors     the state of one of its stacks, as artefacts are kept
+    checkpoints/<key>-<stack>.safetensors      the state of an artefact that is being trained
 
-Nothing else depends on them: one that is missing or damaged costs time. They are gone once the pack has its part.
+Nothing else depends on them: one that is missing or damaged costs time. They are gone once the pack has its part, the
+artefact its file.
 """
 
 from __future__ import annotations
@@ -41,8 +43,13 @@ class Checkpoints:
                         found[entry.name.partition("/")[2].removesuffix(".json")] = trials
         return found
 
-    def of(self, pack: str, trials: Sequence[str]) -> Keeper:
-        """Where the states of a pack of these trials are kept."""
+    def artefacts(self) -> set[str]:
+        """Keys of artefacts with a state: what is no pack."""
+        names = {entry.name.partition("/")[2].partition("-")[0] for entry in self.files.listed(FOLDER)}
+        return {name for name in names if "." not in name} - self.packs().keys()
+
+    def of(self, pack: str, trials: Sequence[str] = ()) -> Keeper:
+        """Where the states of a pack of these trials are kept, or of an artefact, which has none."""
         return Keeper(self.files, key(pack), trials)
 
     def remove(self, pack: str) -> None:
@@ -58,8 +65,8 @@ class Keeper:
 
     Args:
         files: where.
-        pack: its name.
-        trials: its members.
+        pack: its name, or the key of an artefact.
+        trials: its members; an artefact has none.
         every_s: seconds from one state to the next.
     """
 
@@ -92,7 +99,7 @@ class Keeper:
     def write(self, states: Mapping[str, tuple[Arrays, Facts]]) -> None:
         """Keep the states of some stacks."""
         with suppress(StoreError):
-            if not self._stacks():
+            if self._trials and not self._stacks():
                 self._states.files.write(f"{FOLDER}/{self._pack}.json", json.dumps(self._trials).encode())
             for name, (arrays, facts) in states.items():
                 self._stacks().add(f"{self._pack}-{name}")
@@ -100,7 +107,7 @@ class Keeper:
         self._since = time.monotonic()
 
     def clear(self) -> None:
-        """The pack has its part: forget it."""
+        """The pack has its part, the artefact its file: forget it."""
         if self._known:
             with suppress(StoreError):
                 Checkpoints(self._states.files).remove(self._pack)

@@ -52,7 +52,7 @@ def train_flow(trial: Any, streams: Streams, shelf: Shelf) -> Kept:
         curve_points=CURVE_POINTS,
     )
     device = arithmetic.device()
-    [run] = fit([start], [settings], [own], _loss, trace=_trace, device=device)
+    [run] = fit([start], [settings], [own], _loss, trace=_trace, device=device, keep=shelf.keep)
     if run.diverged:
         raise UserError(
             f"The flow diverged with flow_lr {trial.flow_lr:g} and {trial.flow_blocks} flow_blocks; lower one of them."

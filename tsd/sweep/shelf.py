@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsd.engine.checkpoint import Keep
     from tsd.engine.rng import Streams
     from tsd.store import Store
     from tsd.studies._base import Artefact, Kept
@@ -42,12 +43,14 @@ class StoreShelf:
         name: its name.
         store: where artefacts are kept.
         capacity: artefacts held in memory.
+        keep: where the training of the artefact that is being made is kept now and then.
     """
 
     study: ModuleType
     name: str
     store: Store
     capacity: int = 8
+    keep: Keep | None = None
     _recent: OrderedDict[str, Kept] = field(default_factory=OrderedDict)
 
     def get(self, artefact: Artefact, trial: Any, streams: Streams) -> Kept:
@@ -67,7 +70,10 @@ class StoreShelf:
         return self._recent[name]
 
     def _make(self, name: str, made_from: dict[str, Any], artefact: Artefact, trial: Any, streams: Streams) -> Kept:
-        arrays, facts = artefact.make(trial, streams, self)
-        if artefact.stored:
-            self.store.artefacts.write(name, arrays, facts, made_from)
+        if not artefact.stored:
+            return artefact.make(trial, streams, self)
+        keep = self.store.checkpoints.of(name)
+        arrays, facts = artefact.make(trial, streams, replace(self, keep=keep))
+        self.store.artefacts.write(name, arrays, facts, made_from)
+        keep.clear()
         return arrays, facts

@@ -20,11 +20,15 @@ def unfinished(store: Store, connection: duckdb.DuckDBPyConnection) -> dict[str,
 
 
 def forget(store: Store, connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove the states of packs of which a trial is stored: they have their part, and died before they said so."""
+    """Remove the states of packs of which a trial is stored, and of artefacts that are stored: who worked on them has
+    written the part, the file, and died before it said so."""
     packs = store.checkpoints.packs()
     stored = _among(connection, "states", packs.values()) if packs else set()
     for name, trials in packs.items():
         if not stored.isdisjoint(trials):
+            store.checkpoints.remove(name)
+    if training := store.checkpoints.artefacts():
+        for name in training & store.artefacts.keys():
             store.checkpoints.remove(name)
 
 

@@ -44,6 +44,15 @@ def test_a_pack_that_has_its_part_leaves_nothing_of_itself_and_all_of_others(sto
     assert not any(entry.name.startswith("checkpoints/p-") for entry in store.files.listed("checkpoints"))
 
 
+def test_an_artefact_in_training_is_no_pack(store):
+    keeper(store, "p").write({"s": STATE})
+    Keeper(store.files, "t", [], 0.0).write({"s": STATE})
+    assert store.checkpoints.packs() == {"p": TRIALS} and store.checkpoints.artefacts() == {"t"}
+    assert Keeper(store.files, "t", [], 0.0).read("s")[1] == STATE[1]
+    store.checkpoints.remove("t")
+    assert store.checkpoints.packs() == {"p": TRIALS} and store.checkpoints.artefacts() == set()
+
+
 def test_nothing_is_written_before_it_is_time(store):
     assert not keeper(store, every_s=3600.0).due() and keeper(store).due()
     keeper(store).clear()

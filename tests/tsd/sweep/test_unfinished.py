@@ -107,6 +107,17 @@ def test_a_state_is_forgotten_once_a_trial_of_its_pack_is_stored(asked):
     assert asked.store.checkpoints.packs() == {"other": ["f" * 32]}
 
 
+def test_a_state_of_an_artefact_is_forgotten_once_that_is_stored(asked):
+    arrays = {"weight": np.zeros(1)}
+    for key in ("stored", "training"):
+        asked.store.checkpoints.of(key).write({"s": (arrays, {"step": 1})})
+    asked.store.artefacts.write("stored", arrays, {}, {})
+    asked.compare("cached")
+    forget(asked.store, asked.connection)
+    assert asked.store.checkpoints.artefacts() == {"training"}
+    assert unfinished(asked.store, asked.connection) == {}
+
+
 def test_an_unfinished_pack_of_which_some_trials_are_not_run_is_cut_anew(asked):
     trials = [row["trial_id"] for row in asked.connection.sql("SELECT * FROM trials").to_arrow_table().to_pylist()]
     keep(asked, "partly", [*trials[:3], "f" * 32])
