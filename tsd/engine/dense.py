@@ -45,7 +45,7 @@ def forward(
         signals.append((before, after))
         shown[point], shown[behind] = before.mT, after.mT
         inputs = after.mT
-    shown[OUTPUT] = before.squeeze(1) if before.shape[1] == 1 else before.mT.contiguous()
+    shown[OUTPUT] = before.squeeze(1) if before.shape[1] == 1 else before.mT
     return shown, signals
 
 

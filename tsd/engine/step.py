@@ -105,12 +105,16 @@ def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) 
 
 def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
     owner = trial_of(_alone(values))
+    leaves: dict[str, Tensor] = {}
+    held: dict[str, Tensor] = {}
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        leaves = {name: params[name][0].detach().requires_grad_() for name in names}
-        sample = _alone(batch)
+        for name in names:
+            if held.get(name) is not params[name]:  # the parameters move in place, so their leaves can stay
+                held[name], leaves[name] = params[name], params[name][0].detach().requires_grad_()
+        sample, rest = _alone(batch), {name: tensor for name, tensor in params.items() if name not in leaves}
         with torch.enable_grad():
-            view = passed(model, _alone(params) | leaves, _alone(buffers), sample["x"], owner.precision)
+            view = passed(model, _alone(rest) | leaves, _alone(buffers), sample["x"], owner.precision)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}

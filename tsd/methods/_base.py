@@ -27,8 +27,8 @@ Terms = Mapping[str, "Tensor"]
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be provided. Where the student is a chain of affine layers, any method without input gradients is stepped
-    with hand-written gradients.
+    """What must be provided. A student that is a chain of affine layers is stepped with hand-written gradients where no
+    input gradients are.
 
     Args:
         labels: reads the labels.

@@ -10,17 +10,22 @@ itself never changes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from tsd.errors import UserError
 from tsd.models._base import Draw, Features, Params, Stage, View
 from tsd.models._chain import ACTIVATIONS
 from tsd.models._initial import Initial, torchs
+
+Places = dict[str, tuple[dict[str, Any], str]]
+"""Name → the dictionary of a layer that holds the tensor, and its name there."""
 
 
 class Pointwise(nn.Module):
@@ -64,7 +69,7 @@ class ModuleModel:
 
     def forward(self, params: Params, buffers: Params, x: Tensor, *, train: bool = False) -> View:
         """One pass; in training, batch norm uses the batch's statistics and the buffers that come back have moved."""
-        return _run(self.module, self.points, (params, buffers), _channels_last(x), train=train)
+        return _run((self.module, self._places), self.points, (params, buffers), _channels_last(x), train=train)
 
     def tail(self, params: Params, buffers: Params, x: Tensor, *, after: int, train: bool = False) -> View:
         """The children of the module behind stage number `after`, from its activations `x`."""
@@ -73,7 +78,7 @@ class ModuleModel:
         points = tuple(point for point in self.points if point in inside)
         own = {name: params[name] for name in names if name in params}
         moving = {name: buffers[name] for name in names if name in buffers}
-        view = _run(rest, points, (own, moving), x, train=train)
+        view = _run((rest, _places(rest)), points, (own, moving), x, train=train)
         return View(view.output, view.features, {**buffers, **view.buffers})
 
     def tail_names(self, after: int) -> tuple[str, ...]:
@@ -81,25 +86,32 @@ class ModuleModel:
         rest = self._rest(after)
         return tuple(name for name, _ in [*rest.named_parameters(), *rest.named_buffers()])
 
+    @cached_property
+    def _places(self) -> Places:
+        return _places(self.module)
+
     def _rest(self, after: int) -> nn.Sequential:
         children = list(self.module.named_children())
         start = [name for name, _ in children].index(self.stages[after].end) + 1
         return nn.Sequential(OrderedDict(children[start:]))
 
 
-def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params], x: Tensor, *, train: bool) -> View:
-    """One pass of `module` with `state`, its parameters and buffers."""
-    params, buffers = state
-    features = Features()
+def _run(
+    network: tuple[nn.Module, Places], points: Sequence[str], state: tuple[Params, Params], x: Tensor, *, train: bool
+) -> View:
+    """One pass of a module, given with its `_places`, with `state`, its parameters and buffers."""
+    (module, places), (params, buffers) = network, state
     # Batch norm writes into the buffers it is given: it gets copies, made here so that they carry every vmap axis.
     moved = {name: buffer.clone() for name, buffer in buffers.items()} if train else dict(buffers)
-    hooks = [module.get_submodule(point).register_forward_hook(_keep(features, point)) for point in points]
+    hooks = []
     if torch.is_autocast_enabled(x.device.type):
         norms = (layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase))
-        hooks += [layer.register_forward_pre_hook(_in_full) for layer in norms]
-    try:
+        hooks = [layer.register_forward_pre_hook(_in_full) for layer in norms]
+    if module.training != train:
         module.train(train)
-        output = functional_call(module, (dict(params), moved), (x,), strict=True)
+    try:
+        with _holding(places, {**params, **moved}):
+            output, features = _shown(module, points, x)
     except ValueError as error:
         if train and len(x) == 1:
             raise _alone() from error
@@ -108,6 +120,49 @@ def _run(module: nn.Module, points: Sequence[str], state: tuple[Params, Params],
         for hook in hooks:
             hook.remove()
     return View(output, features, moved)
+
+
+def _places(module: nn.Module) -> Places:
+    """Where the module holds its parameters and buffers, by name."""
+    found: Places = {}
+    for path, layer in module.named_modules(remove_duplicate=False):
+        for held in (layer._parameters, layer._buffers):
+            found |= {f"{path}.{name}" if path else name: (held, name) for name in held if held[name] is not None}
+    return found
+
+
+@contextmanager
+def _holding(places: Places, tensors: Params) -> Iterator[None]:
+    """The module with these tensors for its own: what `torch.func.functional_call` does, which looks the places up anew
+    every time."""
+    if places.keys() != tensors.keys():
+        raise KeyError(f"The module has {sorted(places)}, not {sorted(tensors)}.")
+    own = [held[name] for held, name in places.values()]
+    try:
+        for full, tensor in tensors.items():
+            held, name = places[full]
+            held[name] = tensor
+        yield
+    finally:
+        for (held, name), tensor in zip(places.values(), own, strict=True):
+            held[name] = tensor
+
+
+def _shown(module: nn.Module, points: Sequence[str], x: Tensor) -> tuple[Tensor, Features]:
+    """Output and features of one pass; without hooks, which slow every call, where children follow one another."""
+    features = Features()
+    if type(module) is nn.Sequential and set(points) <= module._modules.keys():
+        for name, child in module._modules.items():
+            x = child(x)
+            if name in points:
+                features[name] = x
+        return x, features
+    hooks = [module.get_submodule(point).register_forward_hook(_keep(features, point)) for point in points]
+    try:
+        return module(x), features
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _alone() -> UserError:

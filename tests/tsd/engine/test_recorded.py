@@ -78,3 +78,41 @@ def test_what_is_read_is_what_a_value_depends_on():
         return first["used"].detach() + first["again"] + second["other"]
 
     assert values_read(function, *groups) == [["used", "again"], ["other"]]
+
+
+def test_what_is_overwritten_is_read_no_more():
+    """Sums and products take the place of what they are made of; the inputs, and what is read again, stay."""
+
+    def function(numbers):
+        first = numbers["a"] * numbers["b"]
+        second = first + numbers["a"]
+        third = (second - first) * second.mT.mT
+        return {"first": first, "third": third + third * 2 + numbers["b"]}
+
+    source = torch.Generator().manual_seed(0)
+    numbers = {name: torch.randn(3, 4, generator=source) for name in "ab"}
+    kept = {name: tensor.clone() for name, tensor in numbers.items()}
+    replay = recorded(function)
+    for _ in range(2):
+        expected, found = function(numbers), replay(3, numbers)
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+        assert all(torch.equal(numbers[name], kept[name]) for name in numbers)
+
+
+def test_few_classes_have_the_same_bits_in_every_place():
+    def one(numbers):
+        return torch.nn.functional.cross_entropy(numbers["logits"], numbers["label"])
+
+    def of(logits, label):
+        replay = recorded(vmap(grad_and_value(lambda x, y: one(x | y))))
+        return replay(logits.shape[1], {"logits": logits}, {"label": label})
+
+    source = torch.Generator().manual_seed(0)
+    for samples, classes in ((33, 10), (128, 10), (7, 3)):
+        logits = torch.randn(9, samples, classes, generator=source)
+        label = torch.randint(0, classes, (9, samples), generator=source)
+        (slopes, values), (some, their) = of(logits, label), of(logits[4:7], label[4:7])
+        assert torch.equal(slopes["logits"][4:7], some["logits"])
+        assert torch.equal(values[4:7], their)
+        exact = torch.nn.functional.cross_entropy(logits[4].double(), label[4])
+        torch.testing.assert_close(values[4].double(), exact, rtol=1e-6, atol=0)
