@@ -15,10 +15,20 @@ from analysis.figures.collapse import collapse as drawn
 from analysis.figures.collapse import command
 from analysis.statistics import collapse as scaling
 from analysis.statistics.collapse import collapse
-from analysis.statistics.mastercurve import Law, Points, quality
+from analysis.statistics.mastercurve import Law, Points, fit, quality
 
 ISING = Law(critical=2.269, inverse_nu=1.0, height=-0.125)
 """The two-dimensional Ising model: T_c = 2/ln(1 + √2), ν = 1, and β/ν = 1/8 for its magnetisation."""
+
+PRUNED = Path(__file__).parent / "rows" / "pruned_students.parquet"
+"""How the error of students with a group lasso changes as their nodes are taken away, for teachers of 10, 20 and 40:
+
+python -m tsd.sweep sweeps/spectral_collapse.yaml
+python -m analysis sql results/spectral_collapse -o tests/analysis/rows/pruned_students.parquet "
+    SELECT teacher_width, seed_init, step * teacher_width // 1000 AS nodes_kept, value AS scaled_excess
+    FROM trials JOIN curves USING (trial_id)
+    WHERE metric = 'scaled_excess' AND layer = 'group_lasso' AND student_width = 60 ORDER BY ALL"
+"""
 
 
 def trials(law=ISING, *, seed=0, sizes=(8, 16, 32), noise=0.01, correction=0.0, window=0.2, points=17, seeds=6):
@@ -133,6 +143,37 @@ def test_seeds_are_drawn_whole():
     sample = scaling.Sample(8, np.arange(4.0), np.arange(3.0)[:, None] + np.zeros((3, 4)))
     drawn_ = sample.drawn(np.random.default_rng(0)).values
     assert (drawn_ == drawn_[:, :1]).all()
+
+
+@pytest.fixture(scope="module")
+def pruned() -> pd.DataFrame:
+    return pd.read_parquet(PRUNED).assign(over_teacher=lambda rows: 1 / rows["teacher_width"])
+
+
+@pytest.fixture(scope="module")
+def scaled(pruned: pd.DataFrame) -> scaling.Collapse:
+    """With 1/h_T for a size: where only nodes over those of the teacher matter, ν is 1 and the critical number 0."""
+    columns = {"value": "scaled_excess", "size": "over_teacher", "control": "nodes_kept"}
+    return collapse(Rows.of(pruned), **columns, resamples=20)
+
+
+def test_pruned_students_of_all_teachers_break_down_at_the_same_place(pruned, scaled):
+    assert scaled.law.inverse_nu == pytest.approx(1, abs=0.15)
+    assert scaled.intervals["nu"].low < 1 < scaled.intervals["nu"].high < 4
+    assert -10 < scaled.intervals["critical"].low < 0 < scaled.intervals["critical"].high < 10
+    for wrong in (0.2, 2.0):
+        assert quality(scaled.points, Law(scaled.law.critical, wrong)) > 3 * scaled.quality
+    mean = pruned.groupby(["teacher_width", "nodes_kept"])["scaled_excess"].mean()
+    edges = [(mean[width] < 1e-3).idxmax() / width for width in (10, 20, 40)]
+    assert all(0.8 < edge <= 1 for edge in edges)
+
+
+def test_the_heights_of_pruned_students_do_not_collapse(pruned, scaled):
+    """At half of the teacher's nodes errors differ by factors, and no height that is a power of the size helps."""
+    half = pruned[2 * pruned["nodes_kept"] == pruned["teacher_width"]].groupby("teacher_width")["scaled_excess"].mean()
+    assert half[10] > 3 * half[20] > 3 * half[40]
+    assert scaled.warnings[0].startswith("The points lie off one curve")
+    assert fit(scaled.points, None)[1] > 3 * scaling.POOR
 
 
 @pytest.fixture(scope="module")
