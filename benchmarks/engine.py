@@ -21,8 +21,9 @@ from benchmarks._networks import Steps, Workload, cross_entropy, looping, module
 from benchmarks._table import Table, arguments, report
 from tsd.engine.arithmetic import no_denormals, one_thread
 from tsd.engine.batches import Batches
-from tsd.engine.fit import even_parts, stack_size
+from tsd.engine.fit import even_parts
 from tsd.engine.rng import Streams
+from tsd.engine.sizes import stack_size
 
 PEAK = 1024
 SMALL, LARGE = Workload("H = 10", (100, 10, 1), 256), Workload("H = 50", (100, 50, 1), 256)
@@ -86,9 +87,8 @@ def _dense_row(workload: Workload, rounds: int, work: float, gathered: bool) -> 
 
 def _stacks(workload: Workload, gathered: bool) -> list[Steps]:
     """All networks, in the stacks in which the engine trains them: one after another, each for all its steps."""
-    model = workload.model()
-    params, _ = model.init(lambda name: Streams({}).generator("init", name))
-    parts = even_parts(workload.networks, stack_size("dense", model, params, workload.batch, torch.device("cpu")))
+    one = start(workload.model(), {}, Streams({}), torch.float32)
+    parts = even_parts(workload.networks, stack_size("dense", one, workload.batch, torch.device("cpu")))
     return [packed(workload, len(part), gathered=gathered) for part in parts]
 
 

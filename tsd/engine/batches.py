@@ -103,12 +103,30 @@ class Batches:
             self._orders = {epoch: sent(torch.from_numpy(every), self.device)}
         return self._orders[epoch]
 
-    def alike(self, step: int) -> int | None:
-        """How many batches from that of update `step` on are of one size; None where all are."""
-        if self.samples % self.size == 0:
-            return None
-        index = step % self.per_epoch
-        return max(1, self.per_epoch - 1 - index)
+    def alike(self, step: int, most: int) -> tuple[int, int]:
+        """Samples in the batch of update `step`, and how many batches from it on have as many, up to `most`."""
+        left = self.per_epoch - 1 - step % self.per_epoch
+        short = self.samples - (self.per_epoch - 1) * self.size
+        if short == self.size:
+            return self.size, most
+        return (self.size, min(most, left)) if left else (short, 1)
+
+    def memory(self, count: int, size: int) -> dict[str, Tensor]:
+        """Room for `count` batches of `size` samples: (update, trial, sample, …), or (update, 1, sample, …) of what all
+        trials see alike."""
+        alike = self._trials if len(self._streams) > 1 else 1
+        entries = [(name, tensor, self._trials) for name, tensor in self.own.items()]
+        entries += [(name, tensor, alike) for name, tensor in self.shared.items()]
+        return {name: tensor.new_empty((count, seen, size, *tensor.shape[1:])) for name, tensor, seen in entries}
+
+    def fill(self, memory: Mapping[str, Tensor], step: int, count: int) -> None:
+        """Gathers the batches of `count` updates from `step` on, which are `alike`, into the first places of `memory`:
+        one operation for every entry."""
+        rows = self.rows(step, count)
+        own_rows = rows + self.first_rows if self.own else rows
+        for name, places in memory.items():
+            source, taken = (self.own[name], own_rows) if name in self.own else (self.shared[name], rows)
+            torch.index_select(source, 0, taken.flatten(), out=places[:count].flatten(0, 2))
 
     def rows(self, step: int, count: int) -> Tensor:
         """Sample numbers of the batches of `count` updates from `step` on, which are `alike`: (update, trial, sample),

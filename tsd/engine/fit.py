@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, cycle, islice, pairwise
 from math import ceil
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,15 +17,12 @@ from tsd.engine.batches import Batches
 from tsd.engine.checkpoint import Checkpoint, Keep, State, remember
 from tsd.engine.learn import Learn, Objective, Penalties, folds, learner, ways
 from tsd.engine.record import Recorder, Trace
+from tsd.engine.replay import Slots, capturing, lane
 from tsd.engine.rng import Streams
+from tsd.engine.sizes import stack_size
 from tsd.engine.stack import Stack, placed
 from tsd.engine.step import Loss, choose
-from tsd.models._base import DenseModel, Model, Params
 from tsd.studies._base import Curve, Fitted, Phase, Start
-
-CPU_STACK, CPU_STACK_DENSE, CPU_STACK_BYTES = 16, 64, 4_000_000
-"""Trials of a stack on a CPU, and of one that is stepped the dense way, at most; bytes of its parameters, and of the
-signals of its batches, with more of which they leave the cache."""
 
 CHECK_EVERY = 100
 """Steps between two looks for diverged trials."""
@@ -62,8 +59,10 @@ def fit(
     trace: Trace | None = None,
     device: str = "cpu",
     keep: Keep | None = None,
+    filled: bool = False,
 ) -> list[Fit]:
-    """Train every start with the fields of its trial. On one CPU thread each result has the same bits in any company.
+    """Train every start with the fields of its trial. On one CPU thread each result has the same bits in any company;
+    on a GPU among as many slots.
 
     Args:
         starts, trials, seeds: of equal length; trials (`GradientStudy`) agree in their Static fields.
@@ -73,6 +72,8 @@ def fit(
         trace: looked at `curve_points` times, the untrained student and the last step included.
         device: cpu, cuda, …
         keep: where long training is kept now and then, and goes on from; the bits are those of training in one go.
+        filled: whether every stack on a GPU has all slots of its shape, so that a trial's bits do not depend on how
+            many there are.
     Returns:
         One `Fit` a start, in the order given.
     Raises:
@@ -88,54 +89,56 @@ def fit(
     taken = ways(objective, ready[0], trials, way, place)
     fits: dict[int, Fit] = {}
     checkpoint = Checkpoint(keep)
-    with one_thread(), no_denormals(), torch.no_grad():
-        for part in _stacks(objective, ready, trials, taken, way, place):
-            # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
-            members = part if way == "loop" or len(part) > 1 else [*part, *part]
-            ended = _train(
-                [ready[i] for i in members],
-                [trials[i] for i in members],
-                [seeds[i] for i in members],
-                objective=objective,
-                trace=trace,
-                way=taken[part[0]],
-                checkpoint=checkpoint,
-            )
-            fits |= zip(part, ended, strict=False)
+    with one_thread(), no_denormals(), torch.no_grad(), lane(place):
+        capture = None if way == "loop" else capturing(place)
+        batch = min(trials[0].batch_size, len(ready[0].train["x"]))
+        size = stack_size(way, ready[0], batch, place)
+        for group in _alike(objective, ready[0], trials, taken, replayed=capture is not None):
+            slots = Slots(capture) if capture else None
+            for part in _full_parts(group, size) if slots else _even_parts(group, size):
+                # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
+                alone = 1 if way == "loop" or slots else 2
+                members = _company(part, group, size if slots and (filled or len(group) > size) else alone)
+                ended = _train(
+                    [ready[i] for i in members],
+                    [trials[i] for i in members],
+                    [seeds[i] for i in members],
+                    objective=objective,
+                    trace=trace,
+                    way=taken[part[0]],
+                    checkpoint=checkpoint,
+                    slots=slots,
+                    asked=len(part),
+                )
+                fits |= zip(part, ended, strict=True)
     return [fits[i] for i in range(len(starts))]
 
 
-def _stacks(  # noqa: PLR0917
-    objective: Objective,
-    starts: Sequence[Start],
-    trials: Sequence[Any],
-    taken: Sequence[str],
-    way: str,
-    place: torch.device,
+def _alike(
+    objective: Objective, start: Start, trials: Sequence[Any], taken: Sequence[str], *, replayed: bool
 ) -> list[list[int]]:
-    """The trials of a pack by number, in stacks of those that make their updates alike."""
-    model, params = starts[0].model, starts[0].params
-    batch = min(trials[0].batch_size, len(starts[0].train["x"]))
-    size = stack_size(way, model, params, batch, place) or len(starts)
-    alike: dict[tuple[str, bool], list[int]] = {}
-    for number, (trial, own) in enumerate(zip(trials, taken, strict=True)):
-        alike.setdefault((own, folds(objective, model, params, trial, own)), []).append(number)
-    return [[group[i] for i in part] for group in alike.values() for part in even_parts(len(group), size)]
+    """The trials of a pack by number, in groups of those that make their updates alike; where they are `replayed`, also
+    the updates of one stack and the next."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, (trial, way) in enumerate(zip(trials, taken, strict=True)):
+        kind: list[object] = [way, folds(objective, start.model, start.params, trial, way)]
+        if replayed:
+            kind += [trial.momentum > 0, trial.weight_decay > 0]
+        groups.setdefault(tuple(kind), []).append(number)
+    return list(groups.values())
 
 
-def stack_size(way: str, model: Model, params: Params, batch: int, device: torch.device) -> int:
-    """Networks of these parameters in a stack at most, which learn from `batch` samples a step; 0 where there is no
-    bound."""
-    if way == "loop":
-        return 1
-    if device.type != "cpu":
-        return 0
-    held, most = sum(tensor.nbytes for tensor in params.values()), CPU_STACK
-    if way == "dense":
-        weights = [layer.weight for layer in cast(DenseModel, model).layers(params)]
-        signals = batch * sum(weight.shape[-1] * weight.element_size() for weight in weights)
-        held, most = max(held, signals), CPU_STACK_DENSE
-    return max(2, min(most, CPU_STACK_BYTES // max(1, held)))
+def _full_parts(group: list[int], size: int) -> list[list[int]]:
+    return [group[low : low + size] for low in range(0, len(group), size)]
+
+
+def _even_parts(group: list[int], size: int) -> list[list[int]]:
+    return [[group[i] for i in part] for part in even_parts(len(group), size)]
+
+
+def _company(part: list[int], others: list[int], least: int) -> list[int]:
+    """The members of a stack that has so many at least: where there are fewer, others fill it up, or they again."""
+    return [*part, *islice(cycle(others), max(0, least - len(part)))]
 
 
 def _train(
@@ -147,14 +150,18 @@ def _train(
     trace: Trace | None,
     way: str,
     checkpoint: Checkpoint,
+    slots: Slots | None,
+    asked: int,
 ) -> list[Fit]:
-    """One stack, from its starts, or from where it was left, to its ends."""
+    """One stack, from its starts, or from where it was left, to its ends: those of the first `asked` of them."""
     settings = trials[0]
     stack = Stack.of(starts)
     data, batches = "", Batches.of(starts, seeds, settings.batch_size)
     total = updates(settings, batches.per_epoch)
-    recorder = Recorder(trace, trials, [start.held for start in starts], total)
+    recorder = Recorder(trace, trials[:asked], [start.held for start in starts[:asked]], total)
     health = torch.zeros(len(trials), device=batches.device)
+    if slots:
+        stack, health = slots.seat(stack, health)
     phases = dict(zip(edges(objective.phases, total), objective.phases, strict=True))
     state, name = State(stack, health, recorder), checkpoint.name(trials, seeds, way)
     left = checkpoint.read(name)
@@ -166,7 +173,6 @@ def _train(
             alive = _finite(health, stack)
             recorder.record(step, stack.member, alive)
             if step == total or not any(alive):
-                checkpoint.ended(name, state, step)
                 break
         if step >= high:
             low, high = next(span for span in phases if span[0] <= step < span[1])
@@ -176,6 +182,8 @@ def _train(
                 batches = Batches.of(starts, seeds, settings.batch_size, data)
             first = batches.at(step)
             learn = learner(objective, phase, (low, high), stack=stack, trials=trials, batch=first, way=way)
+            if slots:
+                learn = slots.learn((low, high), learn, batches)
             if left and low < step:
                 remember(left, learn.memory)
         end = next(k for k in range(step + 1, high + 1) if k in (high, step + most) or _looked_at(k, total, recorder))
@@ -184,7 +192,10 @@ def _train(
         most = _paced(most, monotonic() - began)
         checkpoint.at(name, state, end, learn.memory)
         step = end
-    return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(len(trials))]
+    if slots:  # their next occupants leave nothing of what sits there
+        stack, health = stack.copied(), health.clone()
+    checkpoint.ended(name, State(stack, health, recorder), step)
+    return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(asked)]
 
 
 def _looked_at(step: int, total: int, recorder: Recorder) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import cos, pi, sqrt
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -148,7 +148,7 @@ def _adam(params: Tensors, rates: Tensor, decays: list[Tensor], decoupled: bool)
         torch._foreach_addcmul_(squares, grads, grads, 1 - BETA2)
         # Numerator and denominator are both multiplied by √(1 − β₂ᵗ): one pass less over the parameters.
         scales = torch._foreach_sqrt(squares)
-        torch._foreach_add_(scales, epsilon)
+        torch._foreach_add_(scales, cast(Tensors, [epsilon] * len(scales)))
         moves = torch._foreach_mul(means, columns(paced(now, factor), params))
         torch._foreach_addcdiv_(params, moves, scales, -1.0)
 

@@ -60,6 +60,7 @@ def _gradient_pack(  # noqa: PLR0917
         trace=getattr(study, "trace", None),
         device=device,
         keep=keep,
+        filled=True,
     )
     with torch.no_grad():
         return [_outcome(study, *each) for each in zip(fits, starts, trials, strict=True)]

@@ -44,6 +44,10 @@ class Stack:
             {name: tensor[index] for name, tensor in self.buffers.items()},
         )
 
+    def copied(self) -> Stack:
+        """The networks as they are now, in tensors of their own."""
+        return Stack(self.model, *({n: t.clone() for n, t in each.items()} for each in (self.params, self.buffers)))
+
 
 def side_by_side(dicts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Equal keys, one copied tensor (trial, …) for each. A single trial keeps its memory layout."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from tsd.engine import dense
-from tsd.engine.optim import columns
+from tsd.engine.optim import columns, paced
 from tsd.engine.recorded import recorded, values_read
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
@@ -34,7 +34,7 @@ TrialOf = Callable[[Params], Any]
 Moved = tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]
 Gradients = Callable[[Params, Params, Batch], Moved]
 """(parameters, buffers, batch), each with a trial axis → (loss of every trial, gradients, buffers after the pass)."""
-Descent = Callable[[Batch, float], Tensor]
+Descent = Callable[[Batch, float | Tensor], Tensor]
 """(batch, schedule's share of the learning rate) → loss of every trial; moves the parameters it was made for."""
 
 
@@ -105,16 +105,12 @@ def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) 
 
 def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
     owner = trial_of(_alone(values))
-    leaves: dict[str, Tensor] = {}
-    held: dict[str, Tensor] = {}
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        for name in names:
-            if held.get(name) is not params[name]:  # the parameters move in place, so their leaves can stay
-                held[name], leaves[name] = params[name], params[name][0].detach().requires_grad_()
-        sample, rest = _alone(batch), {name: tensor for name, tensor in params.items() if name not in leaves}
+        leaves = {name: params[name][0].detach().requires_grad_() for name in names}
+        sample = _alone(batch)
         with torch.enable_grad():
-            view = passed(model, _alone(rest) | leaves, _alone(buffers), sample["x"], owner.precision)
+            view = passed(model, _alone(params) | leaves, _alone(buffers), sample["x"], owner.precision)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}
@@ -181,8 +177,8 @@ def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: P
     passing, activation = _passing(model, trial_maker(trial), values, loss), ACTIVATIONS[model.activation]
     layers = model.layers(params)
 
-    def descend(batch: Batch, share: float) -> Tensor:
-        x, rates = batch["x"].flatten(2), values["lr"] if share == 1 else values["lr"] * share
+    def descend(batch: Batch, share: float | Tensor) -> Tensor:
+        x, rates = batch["x"].flatten(2), paced(values["lr"], share)
         seen = passing(layers, x, params, {}, batch)
         steps = {name: slope * columns(rates, [slope])[0] for name, slope in seen.slopes.items()}
         dense.descend(layers, activation, x, seen.signals, steps)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tsd.engine.fit import even_parts, fit, stack_size
+from tsd.engine.fit import even_parts, fit
 from tsd.engine.record import record_steps
 from tsd.engine.rng import Streams
 from tsd.models._module import from_module
@@ -146,21 +146,6 @@ def test_plain_descent_is_that_of_torch():
     for name, leaf in leaves.items():
         torch.testing.assert_close(plain[name], leaf.detach(), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(plain[name], with_momentum[name], rtol=1e-5, atol=1e-6)
-
-
-def test_a_stack_is_smaller_where_networks_or_batches_are_large():
-    def size(way, width, batch, device="cpu"):
-        model = MLP((1, width, 1), bias=False)
-        params = {
-            f"layer{i}.weight": torch.empty(shape, device="meta") for i, shape in ((1, (width, 1)), (2, (1, width)))
-        }
-        return stack_size(way, model, params, batch, torch.device(device))
-
-    assert [size("dense", width, 1) for width in (1, 125_000, 10**8)] == [64, 4, 2]
-    assert [size("dense", 99, batch) for batch in (1, 250, 100_000)] == [64, 40, 2]
-    assert [size("vmap", width, 10**6) for width in (1, 125_000)] == [16, 4]
-    assert size("loop", 1, 1) == 1
-    assert size("vmap", 1, 1, "cuda") == 0
 
 
 def test_trials_that_share_their_data_get_what_they_get_with_copies():
