@@ -37,7 +37,7 @@ def write_and_hang(keeper, states):
         time.sleep(3600)
 Keeper.due = lambda keeper: next(calls) in (100, 700)
 Keeper.write = write_and_hang
-fit.CPU_STACK_DENSE, fit.ASK_S = 4, 0
+fit.stack_size, fit.ASK_S = lambda *of: 4, 0
 main(["run", *sys.argv[1:]])
 """
 PASSING = ["wall_s", "started_at", "git_sha", "host"]
@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed_costs_the_steps_since_its_last_state(asked, tmp
     assert "left unfinished by an earlier run" in capsys.readouterr().out
 
     updates = []
-    monkeypatch.setattr(fit, "CPU_STACK_DENSE", 4)
+    monkeypatch.setattr(fit, "stack_size", lambda *of: 4)
     monkeypatch.setattr(fit, "ASK_S", 0)  # asked after every update
     monkeypatch.setattr(checkpoints.Keeper, "due", lambda keeper: updates.append(1))
     assert main(["run", *words]) == 0
