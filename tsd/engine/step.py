@@ -25,7 +25,7 @@ from tsd.engine.optim import columns, paced
 from tsd.engine.recorded import recorded, values_read
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
-from tsd.models._base import Accompanied, DenseModel, Features, Layer, Model, Params, View
+from tsd.models._base import Accompanied, Chained, DenseModel, Features, Layer, Model, Params, View
 from tsd.models._chain import ACTIVATIONS
 
 Batch = Mapping[str, Tensor]
@@ -36,6 +36,10 @@ Gradients = Callable[[Params, Params, Batch], Moved]
 """(parameters, buffers, batch), each with a trial axis → (loss of every trial, gradients, buffers after the pass)."""
 Descent = Callable[[Batch, float | Tensor], Tensor]
 """(batch, schedule's share of the learning rate) → loss of every trial; moves the parameters it was made for."""
+
+SMALL_CHAIN = 65_536
+"""Weights of a chain of affine layers up to which mapping a loss that asks it again beats one network after another on
+a CPU: 14 times with 700, twice with 55,000, and with 270,000 no more than 1.2 times (docs/performance.md)."""
 
 
 def choose(way: str, model: Model, device: torch.device, precision: str = "full") -> str:
@@ -57,7 +61,8 @@ def choose(way: str, model: Model, device: torch.device, precision: str = "full"
         return way
     if by_hand:
         return "dense"
-    return "loop" if device.type == "cpu" else "vmap"
+    mapped = isinstance(model, Chained) and 0 < model.chain_weights <= SMALL_CHAIN and precision == "full"
+    return "loop" if device.type == "cpu" and not mapped else "vmap"
 
 
 def gradients_by(  # noqa: PLR0917
@@ -105,12 +110,16 @@ def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) 
 
 def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
     owner = trial_of(_alone(values))
+    leaves: dict[str, Tensor] = {}
+    held: dict[str, Tensor] = {}
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
-        leaves = {name: params[name][0].detach().requires_grad_() for name in names}
-        sample = _alone(batch)
+        for name in names:
+            if held.get(name) is not params[name]:  # the parameters move in place, so their leaves can stay
+                held[name], leaves[name] = params[name], params[name][0].detach().requires_grad_()
+        sample, rest = _alone(batch), {name: tensor for name, tensor in params.items() if name not in leaves}
         with torch.enable_grad():
-            view = passed(model, _alone(params) | leaves, _alone(buffers), sample["x"], owner.precision)
+            view = passed(model, _alone(rest) | leaves, _alone(buffers), sample["x"], owner.precision)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}

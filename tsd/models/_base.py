@@ -138,3 +138,18 @@ class Accompanied(DenseModel, Protocol):
 @runtime_checkable
 class DenseClassifier(DenseModel, Classifier, Protocol):
     """A chain that can be looked into block by block."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Nodes of every layer, input to output."""
+        ...
+
+
+@runtime_checkable
+class Chained(Model, Protocol):
+    """A model that may be a chain of affine layers and that its loss may ask again, at other inputs."""
+
+    @property
+    def chain_weights(self) -> int:
+        """How many weights the layers have; 0 where it is no chain."""
+        ...

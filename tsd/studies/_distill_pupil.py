@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tsd.methods._base import nobody
-from tsd.models._base import View, below
+from tsd.models._base import DenseClassifier, View, below
 from tsd.studies._base import Fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tsd.models._base import Classifier, DenseClassifier, Draw, Layer, Model, Params
+    from tsd.models._base import Classifier, Draw, Layer, Model, Params
 
 ADAPTER, MEMORY = "adapter.", "memory."
 
@@ -86,6 +87,12 @@ class Pupil:
             return self.student.forward(own, state, other, train=train)
 
         return self._beside(ask(x), params, buffers, ask)
+
+    @property
+    def chain_weights(self) -> int:
+        """How many weights the layers of the student have, where it is a chain; 0 where it is none."""
+        student = self.student
+        return sum(a * b for a, b in pairwise(student.widths)) if isinstance(student, DenseClassifier) else 0
 
     def _beside(self, view: View, params: Params, buffers: Params, ask: Callable[..., View]) -> PupilView:
         after = {**buffers, **view.buffers}

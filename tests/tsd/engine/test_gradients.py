@@ -12,12 +12,14 @@ from tsd.engine.stack import Stack, batched_values, placed
 from tsd.engine.step import choose, gradients_by
 from tsd.errors import UserError
 from tsd.fields import Batched, Fields, field
+from tsd.models import cnn
 from tsd.models._base import DenseModel, View
 from tsd.models._module import from_module
 from tsd.models.mlp import MLP
 from tsd.models.spectral import SpectralClassifier
 from tsd.models.spectral_mlp import SpectralMLP
 from tsd.studies._base import GradientStudy, Start
+from tsd.studies._distill_pupil import Pupil
 
 TRIALS, BATCH, INPUTS = 3, 7, 5
 
@@ -218,6 +220,12 @@ def test_the_rule_that_picks_a_way_reads_model_precision_and_kind_of_device_only
     assert [choose("auto", other, cpu), choose("auto", other, gpu)] == ["loop", "vmap"]
     assert [choose("auto", chain, cpu, "bf16"), choose("auto", chain, gpu, "bf16")] == ["loop", "vmap"]
     assert choose("vmap", chain, cpu) == "vmap"
+    small, large, convolutions = (
+        Pupil(student, {}) for student in (MLP((5, 6, 4)), MLP((784, 256, 4)), cnn.build(2, 1, "relu", (1, 8, 8), 4))
+    )
+    assert [choose("auto", each, cpu) for each in (small, large, convolutions)] == ["vmap", "loop", "loop"]
+    assert [choose("auto", each, gpu) for each in (small, large, convolutions)] == ["vmap"] * 3
+    assert choose("auto", small, cpu, "bf16") == "loop"
 
 
 def test_dense_is_refused_where_gradients_cannot_be_written_by_hand():
