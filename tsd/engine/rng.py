@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 STREAMS = ("teacher", "data", "init", "noise")
+BUFFER = 4
+"""Numbers that Philox makes at once. NumPy does not check that it stands at one of them."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,14 @@ def standing(generator: np.random.Generator) -> str:
 
 
 def going_on(text: str) -> np.random.Generator:
-    """The generator that stands where `standing` says: the next draws are those that the other one would give."""
+    """The generator that stands where `standing` says: the next draws are those that the other one would give.
+
+    Raises:
+        ValueError: a generator cannot stand there.
+    """
+    state = json.loads(text)
+    if not 0 <= state["buffer_pos"] <= len(state["buffer"]) == BUFFER:
+        raise ValueError(f"a generator's buffer of {BUFFER} numbers has no place {state['buffer_pos']}")
     generator = np.random.Generator(np.random.Philox())
-    generator.bit_generator.state = json.loads(text)
+    generator.bit_generator.state = state
     return generator

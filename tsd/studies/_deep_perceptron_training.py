@@ -92,8 +92,9 @@ class Student:
         draws = [going_on(text) for text in json.loads(str(facts["draws"]))]
         records = (arrays["overlaps"], arrays["bonds"], arrays["output_bond"].tolist(), arrays["error"].tolist())
         likeness = [Likeness(*each) for each in zip(*records, strict=True)]
-        own = network(arrays["weights"], task.wiring)
-        return cls(own, draws, int(facts["proposals"]), arrays["errors"].tolist(), likeness)
+        weights = np.empty(task.wiring.shape)
+        weights[:] = arrays["weights"]  # compiled code does not look whether they fit
+        return cls(network(weights, task.wiring), draws, int(facts["proposals"]), arrays["errors"].tolist(), likeness)
 
 
 def draw_task(trial: Trial, streams: Streams) -> Task:

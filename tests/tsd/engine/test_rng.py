@@ -1,5 +1,7 @@
 """Random streams that are put down as text and taken up elsewhere."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -28,3 +30,11 @@ def test_to_say_where_a_generator_stands_draws_nothing():
     one, other = (Streams({"data": 1}).generator("data", "inputs") for _ in range(2))
     standing(one)
     assert one.random() == other.random()
+
+
+@pytest.mark.parametrize("changed", [{"buffer_pos": -1}, {"buffer_pos": 5}, {"buffer": [1, 2]}])
+def test_a_generator_stands_nowhere_outside_its_memory(changed):
+    """As a file says that somebody else has written."""
+    told = json.loads(standing(Streams({}).generator("noise", "steps")))
+    with pytest.raises(ValueError, match="buffer"):
+        going_on(json.dumps(told | changed))

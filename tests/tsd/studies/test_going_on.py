@@ -6,7 +6,7 @@
 from random import Random
 
 import pytest
-from lives import in_one_go_and_in_lives
+from lives import Lost, Mortal, in_one_go_and_in_lives
 
 from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
@@ -49,3 +49,24 @@ def test_a_simulation_in_several_lives_has_the_bits_of_one_in_one_go(case, tmp_p
     whole, found = in_one_go_and_in_lives(run, Store(tmp_path / "example").files, LIVES, Random(case))
     assert found == whole
     assert ("diverged" in whole[0]) == case.endswith("blow up")
+
+
+@pytest.mark.parametrize(("study", "array"), [("dense_hopfield", "spins"), ("deep_perceptron", "weights")])
+@pytest.mark.parametrize("more", [1, -1])
+def test_compiled_code_sees_no_state_that_does_not_fit(study, array, more, tmp_path):
+    """As a file may say that somebody else has written: with one place more or less along its last axis."""
+    files, study = Store(tmp_path / "example").files, STUDIES.load(study)
+    trials, seeds = [study.Trial.of(study.EXAMPLE)], [streams(0)]
+    with pytest.raises(Lost):
+        run_pack(study, trials, seeds, None, keep=Mortal(files, last=2))
+
+    class Tampered(Mortal):
+        def read(self, name):
+            kept = super().read(name)
+            if kept and array in kept[0]:
+                values = kept[0][array]
+                kept[0][array] = values.repeat(2, -1)[..., : values.shape[-1] + more]
+            return kept
+
+    with pytest.raises(ValueError):
+        run_pack(study, trials, seeds, None, keep=Tampered(files))
