@@ -8,7 +8,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import seaborn as sns
 
 from analysis.data.rows import Rows
 from analysis.drawing import style
@@ -39,7 +38,7 @@ class Groups:
     def of(cls, rows: Rows, by: str | None, values: Sequence[Any]) -> Groups:
         """The groups of `values` of the column `by`. Raises AnalysisError where they are too many to tell apart."""
         if by is None:
-            return cls((None,), ("",), (sns.color_palette("colorblind", 1)[0],), "")
+            return cls((None,), ("",), tuple(style.categories(1)), "")
         side = Axis.over(rows, by, values)
         if len(side.values) > MOST:
             raise AnalysisError(
@@ -52,4 +51,4 @@ class Groups:
 def _colours(count: int, ordered: bool) -> tuple[Any, ...]:
     if ordered and count > 1:
         return tuple(matplotlib.colormaps[style.COLOURS](np.linspace(0, 0.88, count)))
-    return tuple(sns.color_palette("colorblind", count))
+    return tuple(style.categories(count))

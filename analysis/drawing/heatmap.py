@@ -26,7 +26,6 @@ HATCHES: dict[str, dict[str, Any]] = {
     "failed": {"facecolor": "#dcdcdc", "edgecolor": "#4d4d4d", "hatch": "....."},
 }
 PARTLY, DIVIDED, FEW = "some diverged or failed", "seeds disagree", "few seeds"
-OUTCOMES = "colorblind"
 VECTOR_CELLS = 40_000
 """Beyond so many cells the colours of a PDF are pixels; axes, lines and text stay vectors."""
 
@@ -66,7 +65,7 @@ class Scale:
     def colours(self) -> Any:
         """The map from a place to a colour."""
         if self.categories:
-            return ListedColormap(_outcomes(len(self.categories)))
+            return ListedColormap(style.categories(len(self.categories)))
         return style.DIVERGING if self.diverging else style.COLOURS
 
 
@@ -114,7 +113,7 @@ def legend(planes: Sequence[Plane], scale: Scale) -> list[Any]:
     """Handles for the outcomes that the planes show."""
     if not scale.categories:
         return []
-    colours = _outcomes(len(scale.categories))
+    colours = style.categories(len(scale.categories))
     shown = {int(place) for plane in planes for place in np.unique(plane.mean[~np.isnan(plane.mean)])}
     named = [pair for i, pair in enumerate(zip(scale.categories, colours, strict=True)) if i in shown]
     return [Patch(facecolor=colour, label=style.plain(name)) for name, colour in named]
@@ -133,13 +132,6 @@ def marks(planes: Sequence[Plane]) -> list[Any]:
     if any(plane.few.any() for plane in planes):
         handles.append(Line2D([], [], linestyle="", label=FEW, **_ring(3)))
     return handles
-
-
-def _outcomes(count: int) -> Any:
-    # Loading seaborn takes longer than drawing a plane, and numbers need no palette of it.
-    from seaborn import color_palette
-
-    return color_palette(OUTCOMES, count)
 
 
 def _hatched(plane: Plane) -> dict[str, Mask]:
