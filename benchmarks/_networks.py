@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import count, pairwise
 
 import torch
 from torch import Tensor, nn
 
 from tsd.engine.batches import Batches
-from tsd.engine.learn import Learn, Objective, learner
+from tsd.engine.learn import Learn, Objective, learner, ways
 from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack
 from tsd.models import cnn
 from tsd.models._base import Model, View
 from tsd.models._module import ModuleModel
 from tsd.models.mlp import MLP
-from tsd.studies._base import GradientStudy, Phase, Start
+from tsd.studies._base import GradientStudy, MeanSquare, Phase, Start
 
 LR = 1e-3
 AHEAD = 8
@@ -89,9 +89,8 @@ class Workload:
         return [drawn()] * count if self.shared else [drawn() for _ in range(count)]
 
 
-def squared_error(student: View, batch: dict[str, Tensor], trial: GradientStudy) -> Tensor:
-    """Of a regression."""
-    return (student.output - batch["label"]).square().mean()
+squared_error = MeanSquare("label")
+"""Of a regression."""
 
 
 def cross_entropy(student: View, batch: dict[str, Tensor], trial: GradientStudy) -> Tensor:
@@ -99,10 +98,10 @@ def cross_entropy(student: View, batch: dict[str, Tensor], trial: GradientStudy)
     return nn.functional.cross_entropy(student.output, batch["label"])
 
 
-def packed(workload: Workload, count: int, *, gathered: bool) -> Steps:
-    """A stack of `count` networks of this project, stepped the dense way."""
-    seeds = [Streams({"init": i, "data": 0 if workload.shared else i}) for i in range(count)]
-    data, model = workload.data(count), workload.model()
+def packed(workload: Workload, number: int, *, gathered: bool) -> Steps:
+    """A stack of `number` networks of this project, stepped the way that `auto` takes."""
+    seeds = [Streams({"init": i, "data": 0 if workload.shared else i}) for i in range(number)]
+    data, model = workload.data(number), workload.model()
     dtype, device = getattr(torch, workload.dtype), torch.device(workload.device)
     starts = [start(model, train, seed, dtype, device) for train, seed in zip(data, seeds, strict=True)]
     batches = Batches.of(starts, seeds, workload.batch)
@@ -128,18 +127,30 @@ def stepping(
     *,
     gathered: bool,
 ) -> Steps:
-    """The updates of one stack, as `tsd.engine.fit` makes them."""
+    """The updates of one stack, as `tsd.engine.fit` makes them. A kernel gathers its batches itself: those at hand lie
+    one behind another."""
     trials = [GradientStudy.of({"optimizer": "sgd", "lr": LR, "dtype": dtype})] * len(starts)
     stack, phase = Stack.of(starts), Phase(1.0, loss)
     few = [{k: v.clone() if v.stride(0) else v for k, v in batches.at(i).items()} for i in range(AHEAD)]
-    learn: Learn = learner(Objective([phase]), phase, (0, 1), stack=stack, trials=trials, batch=few[0], way=way)
+    objective = Objective([phase])
+    way = ways(objective, starts[0], trials, way, batches.device)[0]
+    learn: Learn = learner(objective, phase, (0, 1), stack=stack, trials=trials, batch=few[0], way=way)
+    health, place = torch.zeros(len(starts), device=batches.device), count()
+    if not gathered:
+        in_order = torch.arange(batches.samples, device=batches.device).unsqueeze(0)
+        batches.order = lambda epoch: in_order  # type: ignore[method-assign]
+
+    def at_once(number: int) -> None:
+        low = next(place) * number
+        with torch.no_grad():
+            learn.several(low, low + number, batches, health)
 
     def steps(number: int) -> None:
         with torch.no_grad():
             for step in range(number):
                 learn(step, few[step % AHEAD] if not gathered else batches.at(step))
 
-    return steps
+    return at_once if way == "fused" else steps
 
 
 def modules(workload: Workload, count: int, *, gathered: bool) -> Steps:

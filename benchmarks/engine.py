@@ -132,7 +132,7 @@ def mixed_widths(rounds: int, work: float) -> Table:
     for each in EACH:
         exact = [packed(Workload("", (100, width, 1), 256), each, gathered=False) for width in range(1, WIDTHS + 1)]
         padded = [packed(LARGE, LARGE.networks, gathered=False) for _ in range(ceil(WIDTHS * each / LARGE.networks))]
-        steps = max(1, round(8 * work))
+        steps = max(1, round(work * max(8, 400 / each)))
         times = interleaved({"exact": _runs(exact, steps), "padded": _runs(padded, steps)}, rounds)
         share = ratios(times, "exact", "padded", len(padded) * LARGE.networks / (WIDTHS * each))
         rows.append([each, spread(share)])

@@ -144,6 +144,6 @@ def test_all_contenders_train_the_same_student(tmp_path):
     assert len(data["test_y"]) == trial.test_samples and trial.steps == throughput.STEPS
     [outcome] = run_pack(spectral, [trial], [Streams({})], MemoryShelf())
     metrics = outcome.measured.metrics
-    assert outcome.way == "dense" and metrics["test_mse"] < 0.5 * metrics["target_variance"]
+    assert outcome.way == "fused" and metrics["test_mse"] < 0.5 * metrics["target_variance"]
     error = throughput.trained({"seed": 0, "lr": throughput.LR})
     assert error < float(data["test_y"].var())

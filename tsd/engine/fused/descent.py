@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 SIZE = 16
 """Numbers of a vector: rows of inputs are filled up to whole ones."""
@@ -76,10 +77,11 @@ def _on_processor(students: Students, samples: Samples, rates: Tensor) -> Tensor
     sizes, losses = samples.sizes, students.w.new_empty(rates.shape[1], len(rates))
     in_order = len(students.w) > 1 and len(samples.rows) == 1 and not samples.first[0].any()
     most = max(1, AT_ONCE_BYTES // (4 * max(sizes) * samples.x.shape[1])) if in_order else len(sizes)
+    source = pad(samples.x, (0, -samples.x.shape[1] % SIZE)) if in_order else samples.x
     for low in range(0, len(sizes), most):
         begin, some = sum(sizes[:low]), sizes[low : low + most]
         rows = samples.rows[:, begin : begin + sum(some)].contiguous()
-        x = _in_order(samples.x, rows[0]) if in_order else samples.x
+        x = _in_order(source, rows[0]) if in_order else samples.x
         part = replace(samples, x=x, rows=rows, sizes=some)
         _run(students, part, in_order, rates[:, low : low + most], losses[low : low + most])
     return losses
@@ -99,10 +101,11 @@ def _run(students: Students, samples: Samples, in_order: bool, rates: Tensor, lo
 
 
 def _in_order(x: Tensor, rows: Tensor) -> Tensor:
-    """These rows one after another from the start of a cache line on, each filled up with zeros, and some more."""
-    width = -(-x.shape[1] // SIZE) * SIZE
-    space = x.new_zeros((len(rows) + BEHIND) * width + SIZE)
+    """These rows of x one after another from the start of a cache line on, and some of zeros behind them."""
+    width = x.shape[1]
+    space = x.new_empty((len(rows) + BEHIND) * width + SIZE)
     start = -(space.data_ptr() // 4) % SIZE
     laid = space[start : start + (len(rows) + BEHIND) * width].view(-1, width)
-    laid[: len(rows), : x.shape[1]] = x.index_select(0, rows)
+    torch.index_select(x, 0, rows, out=laid[: len(rows)])
+    laid[len(rows) :] = 0
     return laid

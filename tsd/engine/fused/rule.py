@@ -123,12 +123,11 @@ def _students(activation: str, layers: Sequence[Layer]) -> Students:
 
 
 def _batch(x: Tensor, y: Tensor) -> Samples:
-    """One batch, (trial, sample, …) and (trial, sample)."""
-    trials, size = y.shape
-    first = torch.arange(trials, device=x.device) * size
-    return Samples(
-        x.flatten(2).flatten(0, 1), y.flatten(), first.repeat(2, 1), first.new_tensor([range(size)]), (size,)
-    )
+    """One batch, (trial, sample, …) and (trial, sample); what all trials share is not copied."""
+    size, begin = y.shape[1], torch.arange(len(y), device=x.device) * y.shape[1]
+    first = torch.stack([begin if each.stride(0) else torch.zeros_like(begin) for each in (x, y)])
+    x, y = (each.flatten(0, 1) if each.stride(0) else each[0] for each in (x, y))
+    return Samples(x.flatten(1), y, first, begin.new_tensor([range(size)]), (size,))
 
 
 def _samples(batches: Batches, target: str, low: int, high: int) -> Samples:
