@@ -108,9 +108,15 @@ def test_the_engine_table_has_every_row(capsys):
 
 
 def test_the_gpu_benchmark_runs_on_any_device():
-    rows = gpu.dense("cpu", TINY, (2, 3), 1, 2)
-    assert [row[:3] for row in rows] == [["tiny", data, pack] for data in ("own", "shared") for pack in (2, 3)]
-    assert [row[2] for row in gpu.images("cpu", (2,), 1, 1)] == [2]
+    """Where there is no fused kernel for the networks, as for classes, there are four manners of stepping."""
+    rows = gpu.dense("cpu", TINY, (2, 3), 1, 4)
+    assert [row[:3] for row in rows[::4]] == [["tiny", data, pack] for data in ("own", "shared") for pack in (2, 3)]
+    assert {row[3] for row in rows} == {
+        f"dense, {how}{o}" for how in ("one by one", "graphs") for o in ("", ", one order")
+    }
+    regression = gpu.dense("cpu", replace(TINY, widths=(6, 4, 1), activation="tanh", bias=False), (2,), 1, 4)
+    assert len(regression) == 12 and {"fused kernel", "fused kernel, one order"} < {row[3] for row in regression}
+    assert {row[2] for row in gpu.images("cpu", (2,), 1, 1)} == {2}
 
 
 def test_the_gpu_benchmark_needs_no_ray():

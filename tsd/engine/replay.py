@@ -12,6 +12,7 @@ bits. Recording 1, 2, 4 … updates makes a few graphs serve runs of every lengt
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,8 +56,14 @@ class Graphs:
     def __call__(self, work: Work) -> Work:
         graph = torch.cuda.CUDAGraph()
         here = torch.cuda.current_stream()
-        with torch.cuda.graph(graph, pool=self.pool, stream=here, capture_error_mode="thread_local"):
-            work()
+        collects = gc.isenabled()
+        gc.disable()  # what dies now may belong to a graph of before, and would be given back in the midst of this one
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=here, capture_error_mode="thread_local"):
+                work()
+        finally:
+            if collects:
+                gc.enable()
         return graph.replay
 
 

@@ -97,7 +97,7 @@ def start_of(model, each, samples, shared, altered):
 
 
 def trained(
-    case, loss=squared_error, *, count=TRIALS, samples=33, shared=False, altered=False, keep=None, filled=True, **more
+    case, loss=squared_error, *, count=TRIALS, samples=33, shared=False, altered=False, keep=None, device="cpu", **more
 ):
     model, values = CASES[case]
     given = {"way": "dense", "batch_size": 10, "epochs": 13, "curve_points": 4} | values
@@ -107,7 +107,7 @@ def trained(
     seeds = [Streams({"init": k, "data": 0 if shared else k, "teacher": k // 4}) for k in range(count)]
     starts = [start_of(model, each, samples, shared, altered) for each in seeds]
     penalties = (lambda trial: {"layer1.weight": trial.lr}) if case in ("adam", "nesterov, decay") else None
-    return fit(starts, trials, seeds, loss, penalties=penalties, trace=norm, keep=keep, filled=filled)
+    return fit(starts, trials, seeds, loss, penalties=penalties, trace=norm, device=device, keep=keep, filled=True)
 
 
 @pytest.fixture
@@ -248,3 +248,53 @@ def test_large_batches_are_gathered_fewer_at_once(tape, monkeypatch):
 
 def test_a_processor_records_nothing():
     assert replaying.capturing(torch.device("cpu")) is None
+
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+
+
+@cuda
+@pytest.mark.parametrize("samples", [30, 33], ids=["even", "short last batch"])
+@pytest.mark.parametrize("case", CASES)
+def test_on_a_card_a_graph_has_the_bits_of_its_work_done_one_by_one(case, samples, monkeypatch, caplog):
+    graphs = trained(case, samples=samples, device="cuda")
+    assert not caplog.text, "everything was recorded"
+    assert same(trained(case, samples=samples, device="cuda"), graphs)
+    monkeypatch.setattr(module, "capturing", lambda device: lambda work: work)
+    assert same(trained(case, samples=samples, device="cuda"), graphs)
+
+
+@cuda
+@pytest.mark.parametrize("case", CASES)
+def test_on_a_card_the_students_are_those_of_a_processor(case):
+    _, values = CASES[case]
+    tolerance = {"rtol": 1e-8, "atol": 1e-10} if values.get("dtype") == "float64" else {"rtol": 1e-2, "atol": 1e-3}
+    for here, there in zip(trained(case), trained(case, device="cuda"), strict=True):
+        for name, value in here.fitted.params.items():
+            torch.testing.assert_close(there.fitted.params[name].cpu(), value, **tolerance)
+
+
+@cuda
+def test_on_a_card_a_trial_has_the_same_bits_among_as_many_slots(monkeypatch):
+    monkeypatch.setattr(module, "stack_size", lambda *shape: SLOTS)
+    everyone = trained("momentum", device="cuda")
+    assert same(trained("momentum", count=1, device="cuda"), everyone[:1])
+    assert same(trained("momentum", count=5, device="cuda"), everyone[:5])
+
+
+@cuda
+def test_on_a_card_nothing_is_waited_for_between_two_looks(monkeypatch):
+    """Where somebody looks, the card is waited for; torch tells of every other time."""
+    several, calls = replaying._Phase.several, []
+
+    def unasked(phase, low, high, batches, health):
+        calls.append(1)  # the first two spans record what the third needs
+        torch.cuda.set_sync_debug_mode("error" if len(calls) == 3 else "default")
+        try:
+            several(phase, low, high, batches, health)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(replaying._Phase, "several", unasked)
+    trained("adam", samples=30, device="cuda")
+    assert len(calls) == 3
