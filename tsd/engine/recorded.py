@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from tsd.engine.reworded import REWORDED, overwrite, scaled
+from tsd.engine.reworded import REWORDED, overwrite, scaled, see_through
 
 aten = torch.ops.aten
 SHAPED = {aten.ones_like.default, aten.zeros_like.default, aten.full_like.default}
@@ -75,6 +75,7 @@ def _settled(recording: GraphModule, leaves: Sequence[Tensor]) -> GraphModule:
             for reader in readers:
                 reader.replace_input_with(node, known)
     recording.graph.eliminate_dead_code()
+    see_through(recording.graph, values.seen)
     overwrite(recording.graph, values.seen)
     recording.recompile()
     return recording

@@ -81,6 +81,7 @@ IN_PLACE = {
     aten.mul.Tensor: aten.mul_.Tensor,
     aten.mul.Scalar: aten.mul_.Scalar,
 }
+LOOKS = {aten.expand.default, aten.view.default, aten._unsafe_view.default}
 SYMMETRIC = {aten.add.Tensor, aten.mul.Tensor}
 
 
@@ -99,6 +100,14 @@ def scaled(node: Node, by: Node, values: Mapping[Node, Any]) -> bool:
         other, factor = other.args[0], factor * other.args[1]
     node.target, node.args = aten.mul.Scalar, (other, factor)
     return True
+
+
+def see_through(graph: Graph, values: Mapping[Node, Any]) -> None:
+    """Drops looks at a tensor in the shape that it has."""
+    for node in graph.nodes:
+        if node.target in LOOKS and _lies_alike(values.get(node.args[0]), values[node]):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
 
 
 def overwrite(graph: Graph, values: Mapping[Node, Any]) -> None:
