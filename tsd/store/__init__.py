@@ -126,7 +126,7 @@ class Store:
         """
         from tsd.store import parts, schema
 
-        if schema.version_of(rows.schema) is None:
+        if schema.version_in(rows.schema.metadata) is None:
             raise ValueError("rows must be in a schema that tsd.store.schema.trial_schema made")
         drawn = None
         if curves is not None and curves.num_rows:

@@ -229,7 +229,7 @@ def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:
         file = pq.ParquetFile(source, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise Damaged(name, f"it is no complete Parquet file ({error})") from error
-    version = schema.version_of(file.schema_arrow)
+    version = schema.version_in(file.metadata.metadata)
     if version is None:
         raise Damaged(name, "it was not written by tsd")
     if version > schema.SCHEMA_VERSION:

@@ -183,12 +183,18 @@ def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, cur
         try:
             trials = opener(files, part.trials.name)
             parts.see_curves(part, trials)
-            taken = take(trials)
-            if curves:
-                curves(files, part)
-            return taken
+            return take(trials)
         except Damaged as damage:
             return damage
+
+    def wrong(part: Part) -> Damaged | None:
+        """On its own, so that a few large files occupy all processors."""
+        try:
+            if curves:
+                curves(files, part)
+        except Damaged as damage:
+            return damage
+        return None
 
     listed, seen = parts.listed(files), dict[str, T | Damaged]()
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -197,7 +203,9 @@ def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, cur
         known = {stem: manifest for stem, manifest in zip(merged, told, strict=True) if manifest}
         valid = known
         while wanted := [part for part in manifests.shown(listed, valid.values()) if part.stem not in seen]:
-            seen |= zip((part.stem for part in wanted), pool.map(look, wanted), strict=True)
+            taken, harm = pool.map(look, wanted), pool.map(wrong, wanted)
+            for part, value, damage in zip(wanted, taken, harm, strict=True):
+                seen[part.stem] = value if damage is None or isinstance(value, Damaged) else damage
             valid = {stem: manifest for stem, manifest in valid.items() if not isinstance(seen.get(stem), Damaged)}
     found = [(part, seen[part.stem]) for part in listed if part.stem in seen]
     return Scan(

@@ -122,9 +122,9 @@ def fields_of(schema: pa.Schema) -> dict[str, dict[str, str]]:
     return json.loads((schema.metadata or {}).get(FIELDS_KEY, b"{}"))
 
 
-def version_of(schema: pa.Schema) -> int | None:
-    """The schema version of a table; None where the table is not one of ours."""
-    version = (schema.metadata or {}).get(VERSION_KEY, b"")
+def version_in(metadata: Mapping[bytes, bytes] | None) -> int | None:
+    """The schema version of a table, by its metadata; None where the table is not one of ours."""
+    version = (metadata or {}).get(VERSION_KEY, b"")
     return int(version) if version.isdigit() else None
 
 
@@ -134,7 +134,7 @@ def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
     Where two differ in what a column means the later one is believed. A whole number and a number are a number; a
     column that was text once and a number later raises pyarrow.ArrowTypeError.
     """
-    schemas = _distinct(schemas) or [trial_schema({}, {})]
+    schemas = distinct(schemas) or [trial_schema({}, {})]
     merged = pa.unify_schemas(schemas, promote_options="permissive")
     fields: dict[str, dict[str, str]] = {}
     for schema in schemas:
@@ -169,6 +169,12 @@ def _told(infos: Mapping[str, ColumnInfo], role: str) -> dict[str, dict[str, str
     return {name: {"role": role, "unit": info.unit, "doc": info.doc} for name, info in infos.items()}
 
 
-def _distinct(schemas: Iterable[pa.Schema]) -> list[pa.Schema]:
+def distinct(schemas: Iterable[pa.Schema]) -> list[pa.Schema]:
     """Each schema once, where it first occurs."""
-    return list({schema.serialize().to_pybytes(): schema for schema in schemas}.values())
+    found: dict[bytes, pa.Schema] = {}
+    last = None
+    for schema in schemas:
+        if last is None or not schema.equals(last, check_metadata=True):  # a thousand parts are mostly alike
+            found.setdefault(schema.serialize().to_pybytes(), schema)
+        last = schema
+    return list(found.values())

@@ -47,7 +47,8 @@ class _Tables:
     @classmethod
     def of_trials(cls, pieces: Sequence[tuple[Part, pa.Schema]]) -> _Tables:
         whole = reading.unified(pieces)
-        alike = all((own.names, own.types) == (whole.names, whole.types) for _, own in pieces)
+        own = schema.distinct(columns for _, columns in pieces)
+        alike = all((columns.names, columns.types) == (whole.names, whole.types) for columns in own)
         return cls(tuple(part.trials.name for part, _ in pieces), whole, alike)
 
 
