@@ -35,7 +35,7 @@ PACKS = {STUDENT: (64, 512, 1024), MLP: (16, 64, 128)}
 CNN_WIDTH, CNN_PACKS, IMAGES, IMAGE_BATCH = 8, (16, 64), 512, 64
 STEPS, FOREVER = 100, 10**9
 AIMS = (
-    "Aims on one H100, model-steps/s: students 3 M by graphs and 10 M by the fused kernel, and 500 times one at a time; "
+    "Aims on one H100, model-steps/s: students 3 M by graphs, 10 M by the fused kernel, and 500 times one at a time; "
     "MLP 0.2 M and 50 times; CNN 10 times.",
 )
 Loss = Callable[..., Tensor]

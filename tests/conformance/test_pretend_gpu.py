@@ -4,11 +4,11 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from pretend import NAME, MixedDevices, PretendGpu
+from pretend import NAME, MixedDevices, PretendGpu, Recording, Unrecordable
 from shelves import MemoryShelf
 from torch.fx.experimental import _config
 
-from tsd.engine import arithmetic
+from tsd.engine import arithmetic, fit, replay
 from tsd.engine.rng import STREAMS, Streams
 from tsd.engine.run import run_pack
 from tsd.methods import METHODS
@@ -29,7 +29,17 @@ SHELF = MemoryShelf()
 
 @contextmanager
 def pretended(monkeypatch):
-    """A GPU, for packs and for what is trained before them."""
+    """A GPU, for packs and for what is trained before them; from their second update on, updates are recorded."""
+
+    def refusing(work):
+        def again():
+            with Recording():
+                work()
+
+        return again
+
+    monkeypatch.setattr(fit, "capturing", lambda device: refusing)
+    monkeypatch.setattr(replay, "WARM", 1)
     monkeypatch.setattr(arithmetic, "device", lambda: NAME)
     # Autocast knows no such device, and which elements of a mask are set has no answer without numbers.
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: False)
@@ -64,4 +74,12 @@ def test_a_loss_that_mixes_devices_is_found_out(monkeypatch):
     weights = torch.ones(20)
     monkeypatch.setattr(spectral, "loss", lambda student, batch, trial: (student.output @ weights).square().mean())
     with pretended(monkeypatch), pytest.raises(MixedDevices):
+        run_pack(spectral, [trial] * 2, SEEDS, SHELF, NAME)
+
+
+def test_an_update_that_asks_the_gpu_for_a_number_is_found_out(monkeypatch):
+    trial = spectral.Trial.of(spectral.EXAMPLE)
+    made = replay._Phase._work
+    monkeypatch.setattr(replay._Phase, "_work", lambda phase, *rest: (float(phase._health[0]), made(phase, *rest)))
+    with pretended(monkeypatch), pytest.raises(Unrecordable):
         run_pack(spectral, [trial] * 2, SEEDS, SHELF, NAME)

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 aten = torch.ops.aten
 MOVES = {aten._to_copy.default, aten.copy_.default}
 NAME = "meta"
+ASKS = {aten._local_scalar_dense.default, aten.equal.default, aten.nonzero.default, aten.bincount.default}
 
 
 class MixedDevices(Exception):
@@ -37,4 +38,24 @@ class PretendGpu(TorchDispatchMode):
             return torch.ones(first.shape, dtype=kwargs.get("dtype") or first.dtype)
         if function is aten.bincount.default:
             return first.new_ones(kwargs.get("minlength", 0) or args[2])
+        return function(*args, **kwargs)
+
+
+class Unrecordable(Exception):
+    """A graph of the GPU cannot hold an operation."""
+
+
+class Recording(TorchDispatchMode):
+    """While it is entered, what a CUDA graph cannot hold is refused: asking the GPU for a number, and copies between it
+    and the processor."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        there = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)}
+        if function in MOVES:
+            there |= {torch.device(kwargs["device"]).type} if kwargs.get("device") else set()
+            if len(there) > 1:
+                raise Unrecordable(f"{function} between devices")
+        if function in ASKS and NAME in there:
+            raise Unrecordable(str(function))
         return function(*args, **kwargs)
