@@ -15,6 +15,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_features
 from numba import njit
 
 from tsd.engine.fused import functions, lanes, rational
@@ -25,14 +26,18 @@ from tsd.studies._compiled import compiled
 LANES, BLOCK = 16, 32
 """Numbers a vector, and rows a block."""
 
-FORWARD = (0, 16, 8, 8, 4)
-"""Rows of a tile of so many vectors: with 16 to 24 sums in registers, the core waits for none of them."""
+WIDE = bool(get_host_cpu_features().get("avx512f"))
+"""Whether the core has 32 registers of sixteen numbers; 16 of eight numbers are assumed elsewhere."""
 
-PAIRS = 6
-"""Most pairs of hidden units in a tile of two vectors on the way back."""
+FORWARD = (0, 16, 8, 8, 4) if WIDE else (0, 4, 2, 2, 1)
+"""Rows of a tile of so many vectors: as many sums as the registers hold, so that the core waits for none of them. The
+order of every sum is the same whatever the tiles."""
+
+PAIRS, ACROSS = (6, 2) if WIDE else (3, 1)
+"""Most pairs of hidden units, and vectors, of a tile on the way back."""
 
 signals = product([(FORWARD[v], v) for v in (1, 2, 3, 4)])
-gradients = product([(2 * pairs, v) for pairs in range(1, PAIRS + 1) for v in (1, 2)])
+gradients = product([(2 * pairs, v) for pairs in range(1, PAIRS + 1) for v in range(1, ACROSS + 1)])
 
 
 @njit
@@ -126,8 +131,8 @@ def backward(slopes, lanes, units, block, begin, width, dw):  # type: ignore[no-
     tiles = (pairs + PAIRS - 1) // PAIRS
     for number in range(tiles):
         low, high = 2 * (pairs * number // tiles), 2 * (pairs * (number + 1) // tiles)
-        for k in range(0, width, 2 * LANES):
-            vectors = min(2, (width - k) // LANES)
+        for k in range(0, width, ACROSS * LANES):
+            vectors = min(ACROSS, (width - k) // LANES)
             into = low * width + k
             gradients(high - low, vectors, slopes, low, 1, lanes, block, begin + k, width, dw, into, width, BLOCK)
 
@@ -177,7 +182,7 @@ def _kernel(sources: int) -> Callable[..., None]:
 
     @compiled
     def kernel(x, in_order, y, rows, edges, first, inner, outer, rates, weights, v, b, c, losses):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-        units, inputs = weights.shape[1:] if sources else (0, 0)
+        units, inputs = weights.shape[1:] if sources else (3, 1)
         lanes, width = -(-units // LANES) * LANES, -(-inputs // LANES) * LANES
         block, hidden, slopes = x if in_order else room(BLOCK * width), room(BLOCK * lanes), room(BLOCK * lanes)
         label, output, steep, sums = room(BLOCK), room(BLOCK), room(BLOCK), room(2 * LANES)
