@@ -13,7 +13,7 @@ from torch import Tensor
 from tsd.models._base import DenseModel
 from tsd.studies._base import Start
 
-CPU_STACK, CPU_STACK_DENSE, CPU_STACK_BYTES = 16, 64, 4_000_000
+CPU_STACK, CPU_STACK_DENSE, CPU_STACK_BYTES = 16, 64, 5_000_000
 """Trials of a stack on a CPU, and of one of chains stepped by hand, at most; bytes of its parameters, and of the
 signals of its batches, with more of which they leave the cache."""
 
