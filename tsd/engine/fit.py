@@ -14,13 +14,14 @@ from torch import Tensor
 
 from tsd.engine.arithmetic import no_denormals, one_thread
 from tsd.engine.batches import Batches
-from tsd.engine.checkpoint import Checkpoint, Keep, State, remember
+from tsd.engine.checkpoint import Checkpoint, Keep
 from tsd.engine.learn import Learn, Objective, Penalties, folds, learner, ways
 from tsd.engine.record import Recorder, Trace
 from tsd.engine.replay import Slots, capturing, lane
 from tsd.engine.rng import Streams
 from tsd.engine.sizes import stack_size
 from tsd.engine.stack import Stack, placed
+from tsd.engine.state import State, remember
 from tsd.engine.step import Loss, choose
 from tsd.studies._base import Curve, Fitted, Phase, Start
 
@@ -163,8 +164,8 @@ def _train(
     if slots:
         stack, health = slots.seat(stack, health)
     phases = dict(zip(edges(objective.phases, total), objective.phases, strict=True))
-    state, name = State(stack, health, recorder), checkpoint.name(trials, seeds, way)
-    left = checkpoint.read(name)
+    state, keeping = State(stack, health, recorder), checkpoint.place(trials, seeds, way)
+    left = keeping.left()
     step, high = state.restore(left) if left else 0, 0
     most = 1 if checkpoint.keep else total
     learn: Learn
@@ -190,11 +191,11 @@ def _train(
         began = monotonic()
         learn.several(step, end, batches, health)
         most = _paced(most, monotonic() - began)
-        checkpoint.at(name, state, end, learn.memory)
+        keeping.at(state, end, learn.memory)
         step = end
     if slots:  # their next occupants leave nothing of what sits there
         stack, health = stack.copied(), health.clone()
-    checkpoint.ended(name, State(stack, health, recorder), step)
+    keeping.ended(State(stack, health, recorder), step)
     return [Fit(stack.member(i), not alive[i], recorder.curves(i), way) for i in range(asked)]
 
 
