@@ -98,15 +98,15 @@ def cross_entropy(student: View, batch: dict[str, Tensor], trial: GradientStudy)
     return nn.functional.cross_entropy(student.output, batch["label"])
 
 
-def packed(workload: Workload, number: int, *, gathered: bool) -> Steps:
-    """A stack of `number` networks of this project, stepped the way that `auto` takes."""
+def packed(workload: Workload, number: int, *, gathered: bool, way: str = "auto") -> Steps:
+    """A stack of `number` networks of this project, stepped the way that `auto` takes, or the dense one."""
     seeds = [Streams({"init": i, "data": 0 if workload.shared else i}) for i in range(number)]
     data, model = workload.data(number), workload.model()
     dtype, device = getattr(torch, workload.dtype), torch.device(workload.device)
     starts = [start(model, train, seed, dtype, device) for train, seed in zip(data, seeds, strict=True)]
     batches = Batches.of(starts, seeds, workload.batch)
     loss = squared_error if workload.regression else cross_entropy
-    return stepping(starts, batches, loss, "dense", workload.dtype, gathered=gathered)
+    return stepping(starts, batches, loss, "dense", workload.dtype, gathered=gathered, asked=way)
 
 
 def start(
@@ -126,10 +126,11 @@ def stepping(
     dtype: str = "float32",
     *,
     gathered: bool,
+    asked: str = "auto",
 ) -> Steps:
     """The updates of one stack, as `tsd.engine.fit` makes them. A kernel gathers its batches itself: those at hand lie
     one behind another."""
-    trials = [GradientStudy.of({"optimizer": "sgd", "lr": LR, "dtype": dtype})] * len(starts)
+    trials = [GradientStudy.of({"optimizer": "sgd", "lr": LR, "dtype": dtype, "way": asked})] * len(starts)
     stack, phase = Stack.of(starts), Phase(1.0, loss)
     few = [{k: v.clone() if v.stride(0) else v for k, v in batches.at(i).items()} for i in range(AHEAD)]
     objective = Objective([phase])

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks._clock import interleaved, ratios, significant, spread
+from benchmarks._hints import hints
 from benchmarks._networks import Steps, Workload, cross_entropy, looping, modules, packed, small_cnn, start, stepping
 from benchmarks._table import Table, arguments, report
 from tsd.engine.arithmetic import no_denormals, one_thread
@@ -38,10 +39,12 @@ def main(words: Sequence[str]) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="how often each variant is measured")
     parser.add_argument("--work", type=float, default=1.0, help="length of a measurement; 1 is some 0.1 s")
+    parser.add_argument("--compile", action="store_true", help="beside hints torch.compile, which needs a compiler")
     asked = parser.parse_args(words)
     with one_thread(), no_denormals():
         tables = [
             dense(asked.rounds, asked.work),
+            hints(asked.rounds, asked.work, compiled=asked.compile),
             images(asked.rounds, asked.work),
             mixed_widths(asked.rounds, asked.work),
             precision(asked.rounds, asked.work),
@@ -141,12 +144,15 @@ def mixed_widths(rounds: int, work: float) -> Table:
 
 
 def precision(rounds: int, work: float) -> Table:
-    """What float64 costs."""
+    """What float64 costs, both the dense way."""
     rows = []
     for workload in (SMALL, LARGE):
         steps = max(1, round(15 * work))
         kinds = {dtype: replace(workload, dtype=dtype) for dtype in ("float32", "float64")}
-        variants = {dtype: _run(packed(each, each.networks, gathered=False), steps) for dtype, each in kinds.items()}
+        variants = {
+            dtype: _runs([packed(each, each.networks, gathered=False, way="dense")], steps)
+            for dtype, each in kinds.items()
+        }
         rows.append([workload.name, spread(ratios(interleaved(variants, rounds), "float64", "float32"))])
     return Table("float64, own batches at hand", ("networks", "of float32 time"), rows)
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -72,6 +73,28 @@ CASES = [
 @pytest.mark.parametrize("how", CASES, ids=str)
 def test_the_kernel_agrees_with_autograd(interpreter, how):
     interpreter(interpreted, how)
+
+
+def on_card(students, data, rates):
+    """As `descend`, by way of a GPU."""
+
+    def there(held):
+        values = {field.name: getattr(held, field.name) for field in fields(held)}
+        moved = {name: value.cuda() for name, value in values.items() if isinstance(value, torch.Tensor)}
+        return replace(held, **moved)
+
+    moved = there(students)
+    losses = descent.descend(moved, there(data), rates.cuda())
+    for name in "wvbc":
+        if getattr(students, name) is not None:
+            getattr(students, name).copy_(getattr(moved, name))
+    return losses.cpu()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("how", CASES, ids=str)
+def test_a_gpu_agrees_with_autograd(how):
+    assert_descends(on_card, *drawn(**how))
 
 
 def both_ways():
