@@ -102,8 +102,8 @@ def test_operations_are_counted_by_hand():
 
 def test_the_engine_table_has_every_row(capsys):
     assert engine.main(["--rounds", "1", "--work", "0.002", "--json"]) == 0
-    dense, images, widths, precision = json.loads(capsys.readouterr().out)["tables"]
-    assert len(dense["rows"]) == 12 and len(images["rows"]) == 8
+    dense, hints, images, widths, precision = json.loads(capsys.readouterr().out)["tables"]
+    assert len(dense["rows"]) == len(hints["rows"]) == 12 and len(images["rows"]) == 8
     assert len(widths["rows"]) == 3 and len(precision["rows"]) == 2
 
 
