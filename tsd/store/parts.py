@@ -195,6 +195,10 @@ def verify_curves(files: Files, part: Part) -> None:
         verify(files, part.curves.name)
 
 
+def trust(files: Files, part: Part) -> None:
+    """Take the curves of a part for sound, unseen."""
+
+
 def glance(files: Files, part: Part) -> None:
     """See that curves may be what was stored, without opening them. Raises Damaged where they are too short."""
     if part.curves and part.curves.size < _LEAST:

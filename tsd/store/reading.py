@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -63,9 +64,9 @@ def scan(
     files: Files,
     take: Callable[[pq.ParquetFile], T],
     opener: Opener = parts.open_sealed,
-    curves: Verifier | None = None,
+    curves: Verifier = parts.trust,
 ) -> Scan[T]:
-    """`take` of the trials of every part that is sound, also in its curves where `curves` looks at them. Raises
+    """`take` of the trials of every part that is sound, also in what `curves` looks at. Raises
     StoreError."""
     return steadily(lambda: _scan(files, take, opener, curves))
 
@@ -178,34 +179,31 @@ def unified(pieces: Sequence[tuple[Part, pa.Schema]]) -> pa.Schema:
         ) from error
 
 
-def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, curves: Verifier | None = None) -> Scan[T]:
-    def look(part: Part) -> T | Damaged:
+def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, curves: Verifier = parts.trust) -> Scan[T]:
+    def look(part: Part, prove: Callable[[], object]) -> T | Damaged:
         try:
             trials = opener(files, part.trials.name)
             parts.see_curves(part, trials)
-            return take(trials)
+            taken = take(trials)
+            prove()
+            return taken
         except Damaged as damage:
             return damage
-
-    def wrong(part: Part) -> Damaged | None:
-        """On its own, so that a few large files occupy all processors."""
-        try:
-            if curves:
-                curves(files, part)
-        except Damaged as damage:
-            return damage
-        return None
 
     listed, seen = parts.listed(files), dict[str, T | Damaged]()
     with ThreadPoolExecutor(_THREADS) as pool:
+
+        def prover(part: Part) -> Callable[[], object]:
+            """Looks at curves: at large ones apart, so that a few parts occupy all processors."""
+            return pool.submit(curves, files, part).result if part.size > parts.PIECE else partial(curves, files, part)
+
         merged = [part.stem for part in listed if part.manifest]
         told = pool.map(lambda stem: manifests.sound(files, stem), merged)
         known = {stem: manifest for stem, manifest in zip(merged, told, strict=True) if manifest}
         valid = known
         while wanted := [part for part in manifests.shown(listed, valid.values()) if part.stem not in seen]:
-            taken, harm = pool.map(look, wanted), pool.map(wrong, wanted)
-            for part, value, damage in zip(wanted, taken, harm, strict=True):
-                seen[part.stem] = value if damage is None or isinstance(value, Damaged) else damage
+            looks = pool.map(look, wanted, [prover(part) for part in wanted])
+            seen |= zip((part.stem for part in wanted), looks, strict=True)
             valid = {stem: manifest for stem, manifest in valid.items() if not isinstance(seen.get(stem), Damaged)}
     found = [(part, seen[part.stem]) for part in listed if part.stem in seen]
     return Scan(
