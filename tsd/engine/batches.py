@@ -81,13 +81,16 @@ class Batches:
 
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of update `step` (from 0): every entry of shape (trial, sample, …)."""
+        return self._seen(step) | self.whole
+
+    def _seen(self, step: int) -> dict[str, Tensor]:
         epoch, index = divmod(step, self.per_epoch)
         block, index = divmod(index, self._ahead)
         if (epoch, block) != self._place:
             self._place, self._block = (epoch, block), self._gather(epoch, block)
         low = index * self.size
         batch = {name: tensor[:, low : low + self.size] for name, tensor in self._block.items()}
-        return self._altered(step, batch) | self.whole
+        return self._altered(step, batch)
 
     def _altered(self, step: int, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if not self.altered:
@@ -111,17 +114,25 @@ class Batches:
             return self.size, most
         return (self.size, min(most, left)) if left else (short, 1)
 
-    def memory(self, count: int, size: int) -> dict[str, Tensor]:
-        """Room for `count` batches of `size` samples: (update, trial, sample, …), or (update, 1, sample, …) of what all
-        trials see alike."""
-        alike = self._trials if len(self._streams) > 1 else 1
+    def memory(self, count: int, step: int) -> dict[str, Tensor]:
+        """Room for `count` batches of the size of that of update `step`: (update, trial, sample, …), or (update, 1,
+        sample, …) of what all trials see alike."""
+        if self.altered:
+            return {name: tensor.new_empty((count, *tensor.shape)) for name, tensor in self._seen(step).items()}
+        (size, _), alike = self.alike(step, 1), self._trials if len(self._streams) > 1 else 1
         entries = [(name, tensor, self._trials) for name, tensor in self.own.items()]
         entries += [(name, tensor, alike) for name, tensor in self.shared.items()]
         return {name: tensor.new_empty((count, seen, size, *tensor.shape[1:])) for name, tensor, seen in entries}
 
     def fill(self, memory: Mapping[str, Tensor], step: int, count: int) -> None:
-        """Gathers the batches of `count` updates from `step` on, which are `alike`, into the first places of `memory`:
-        one operation for every entry."""
+        """Puts the batches of `count` updates from `step` on, which are `alike`, into the first places of `memory`: one
+        operation for every entry, where they are not altered."""
+        if self.altered:
+            for k in range(count):
+                seen = self._seen(step + k)
+                for name, places in memory.items():
+                    places[k].copy_(seen[name])
+            return
         rows = self.rows(step, count)
         own_rows = rows + self.first_rows if self.own else rows
         for name, places in memory.items():

@@ -114,9 +114,9 @@ class Slots:
         return self._seats
 
     def learn(self, span: tuple[int, int], learn: Learn, batches: Batches) -> Learn:
-        """What makes the updates of the phase `span` as `learn` does, replayed. Batches that are altered on the
-        processor are learned one by one, and `learn` that makes many updates at once stays as it is."""
-        if learn.at_once or batches.altered or self._seats is None:
+        """What makes the updates of the phase `span` as `learn` does, replayed. One that makes many updates at once by
+        itself stays as it is."""
+        if learn.at_once or self._seats is None:
             return learn
         phase = self._phases.get(span)
         if phase and phase.layout == _layout(batches):
@@ -155,7 +155,7 @@ class _Phase:
             size, count = batches.alike(step, high - step)
             block = self._blocks.get(size)
             if block is None:
-                block = self._blocks[size] = _Block.of(batches, size, self._whole)
+                block = self._blocks[size] = _Block.of(batches, step, self._whole)
             count = 1 if block.warmed < WARM else 1 << (min(count, len(block.batches)).bit_length() - 1)
             self._fill(block, batches, step, count)
             self._make(block, count)
@@ -217,10 +217,10 @@ class _Block:
     replays: dict[int, Work] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batches: Batches, size: int, whole: dict[str, Tensor]) -> _Block:
-        """Room for as many batches as there are updates in a graph, or fewer where they are large."""
-        one = sum(tensor.nbytes for tensor in batches.memory(1, size).values())
-        memory = batches.memory(max(1, min(MOST, AHEAD_BYTES // one)), size)
+    def of(cls, batches: Batches, step: int, whole: dict[str, Tensor]) -> _Block:
+        """Room for as many batches like that of update `step` as a graph has updates, or fewer where they are large."""
+        one = sum(tensor.nbytes for tensor in batches.memory(1, step).values())
+        memory = batches.memory(max(1, min(MOST, AHEAD_BYTES // one)), step)
         each = [dict(zip(memory, views, strict=True)) for views in zip(*memory.values(), strict=True)]
         trials = len(batches.first_rows)
         return cls(
@@ -231,7 +231,7 @@ class _Block:
 
 def _layout(batches: Batches) -> object:
     """Equal for batches that one piece of memory can hold."""
-    own = {name: (tensor.shape, tensor.dtype) for name, tensor in batches.memory(1, batches.size).items()}
+    own = {name: (tensor.shape, tensor.dtype) for name, tensor in batches.memory(1, 0).items()}
     whole = {name: (tensor.shape, tensor.stride(), tensor.dtype) for name, tensor in batches.whole.items()}
     return own, whole, batches.samples
 
