@@ -1,5 +1,7 @@
 """Learning from noise: the golden value, what may not be read, what may not change, and what batch statistics do."""
 
+from collections import OrderedDict
+from functools import partial
 from statistics import mean
 
 import numpy as np
@@ -14,6 +16,7 @@ from tsd.engine.run import run_pack
 from tsd.methods import noise
 from tsd.methods.kd import soft_loss
 from tsd.methods.noise import soft_cross_entropy
+from tsd.models._base import below
 from tsd.studies import distill
 
 STUDENT = torch.tensor([[2, 0, -1], [0.5, 1.5, -0.5]], dtype=torch.float64)
@@ -111,6 +114,42 @@ def test_the_teacher_normalises_as_it_was_told(statistics):
     answers = teacher.forward(*arrays, x, train=statistics == "batch").output
     [phase] = distill.phases(one)
     assert phase.loss(student, batch, one).item() == soft_cross_entropy(student.output, answers).item()
+
+
+def plain(width, *states):
+    """The cnn of this width on 8×8 images from torch's own modules, with the given weights and statistics."""
+    conv, pool = partial(torch.nn.Conv2d, kernel_size=3, padding=1), torch.nn.MaxPool2d(2)
+    layers = {"conv1": conv(1, width), "norm1": torch.nn.BatchNorm2d(width), "act1": torch.nn.ReLU(), "pool1": pool}
+    layers |= {"conv2": conv(width, 2 * width), "norm2": torch.nn.BatchNorm2d(2 * width), "act2": torch.nn.ReLU()}
+    layers |= {"pool2": pool, "flat": torch.nn.Flatten(), "hidden": torch.nn.Linear(8 * width, 4 * width)}
+    layers |= {"act3": torch.nn.ReLU(), "head": torch.nn.Linear(4 * width, 10)}
+    network = torch.nn.Sequential(OrderedDict(layers)).double()
+    for state in states:
+        assert not network.load_state_dict(state, strict=False).unexpected_keys
+    return network
+
+
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_training_is_that_of_torchs_own_modules_and_adam_that_are_fed_the_same_draws(statistics):
+    one, streams = trial(noise_statistics=statistics, steps=8, dtype="float64"), seeds(3)
+    start = distill.start(one, streams, SHELF)
+    [run] = fit([start], [one], [streams], distill.phases(one))
+    teacher = plain(16, *(below(group, start.whole) for group in ("teacher.", "state."))).train(statistics == "batch")
+    student = plain(4, start.params)
+    adam = torch.optim.Adam(student.parameters(), one.lr)
+    for step in range(8):
+        drawn = streams.generator("noise", "inputs", step=step).standard_normal((128, 1, 8, 8), dtype="float32")
+        x = torch.from_numpy(drawn).double()
+        with torch.no_grad():
+            answers = softmax(teacher(x), 1)
+        adam.zero_grad()
+        (-(answers * log_softmax(student(x), 1)).sum(1).mean()).backward()
+        adam.step()
+    learned = student.state_dict()
+    for name, value in {**run.fitted.params, **run.fitted.buffers}.items():
+        # Batch norm takes biases in front of it away; rounding alone moves them, and the running mean with them.
+        if name not in ("conv1.bias", "conv2.bias", "norm1.running_mean", "norm2.running_mean"):
+            torch.testing.assert_close(value, learned[name], rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_it_declares_that_it_sees_neither_images_nor_labels():
