@@ -15,7 +15,7 @@ from tsd.store.parts import Part
 from tsd.store.reading import Scan
 from tsd.store.sweepfile import FOLDERS
 from tsd.store.unfinished import Unfinished, unfinished
-from tsd.store.words import counted
+from tsd.words import counted
 
 LEFT_BEHIND_S = 3600.0
 """A temporary file of this age belongs to no write that is still under way."""

@@ -19,7 +19,7 @@ from tsd.store.errors import Damaged
 from tsd.store.files import Files
 from tsd.store.parts import Part
 from tsd.store.unfinished import unfinished
-from tsd.store.words import counted, size
+from tsd.words import counted, size
 
 LIMIT = 256 << 20
 """Bytes of a compacted part at most. A part that has half of them is not compacted again."""

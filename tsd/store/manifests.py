@@ -19,6 +19,7 @@ from tsd.store.errors import Damaged, StoreError
 from tsd.store.files import Files
 from tsd.store.names import key
 from tsd.store.parts import Part
+from tsd.words import counted
 
 FOLDER = "manifests"
 _NAME = "compacted"
@@ -65,7 +66,7 @@ class Manifest:
         return parts.stem_of(_NAME, self.data)
 
     def __str__(self) -> str:
-        return f"{self.rows} rows of {len(self.replaces)} parts"
+        return f"{counted(self.rows, 'row')} of {counted(len(self.replaces), 'part')}"
 
 
 def note(replaces: Iterable[str]) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from tsd.studies._base import GradientStudy
 from tsd.sweep.pack import MOST, PACKS_A_SLOT, TARGET_S
 from tsd.sweep.plan import Plan
 from tsd.sweep.shapes import Shape
-from tsd.sweep.words import counted, duration, number
+from tsd.words import counted, duration, number
 
 LISTED = 20
 """Shapes that are explained one by one."""

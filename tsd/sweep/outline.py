@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsd.sweep.plan import Plan
-from tsd.sweep.words import counted, duration, number
+from tsd.words import counted, duration, number
 
 
 def render(plan: Plan) -> str:

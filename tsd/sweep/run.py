@@ -31,8 +31,8 @@ from tsd.sweep.tally import Tally
 from tsd.sweep.unfinished import forget
 from tsd.sweep.watch import Watch, headline
 from tsd.sweep.waves import TRIALS_AT_A_TIME, Pack, cut_from, in_waves, packs_at_a_time, together
-from tsd.sweep.words import duration, number
 from tsd.sweep.work import Context
+from tsd.words import duration, number
 
 INTERRUPTED = 130
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}

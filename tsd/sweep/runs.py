@@ -13,7 +13,7 @@ from typing import Any
 
 from tsd.sweep.tally import Tally, replay
 from tsd.sweep.watch import GAP, headline
-from tsd.sweep.words import duration
+from tsd.words import duration
 
 SILENT_S = 180.0
 """A run at work is heard of twice a minute, through an object store once; one that is not for so long is dead."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tsd.sweep import runs
 from tsd.sweep.asked import Asked
-from tsd.sweep.words import number
+from tsd.words import number
 
 COUNTED = {"done": "done", "diverged": "diverged", "failed": "failed", "new": "waiting", "orphans": "orphans"}
 """What is counted of a `Standing`, and what a person reads for it."""

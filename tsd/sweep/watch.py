@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tsd.sweep.left import Left
 from tsd.sweep.tally import Tally
-from tsd.sweep.words import counted, duration, number
+from tsd.words import counted, duration, number
 
 PLAIN_EVERY_S = 30.0
 """Between two plain lines; and between two signs of life in the log of events."""

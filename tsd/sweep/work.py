@@ -26,12 +26,12 @@ from tsd.errors import UserError
 from tsd.fields import Role
 from tsd.store import Store, StoreError, names
 from tsd.store.checkpoints import Keeper
-from tsd.store.words import counted
 from tsd.studies import STUDIES
 from tsd.studies._base import Outcome, artefacts
 from tsd.sweep import columns, log, part
 from tsd.sweep.gauge import Gauge, Room, out_of_memory
 from tsd.sweep.shelf import StoreShelf
+from tsd.words import counted
 
 Record = Mapping[str, Any]
 """A trial as a row: its id, its fields, its seeds."""
