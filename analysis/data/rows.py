@@ -151,7 +151,10 @@ class Rows:
         return names if names == ["trial_id"] else self.trials().differing(names) or names[:1]
 
     def differing(self, names: Sequence[str]) -> list[str]:
-        """Those columns that are not the same in all rows. Of those that are, the statistics of the files tell."""
+        """Those columns that are not the same in all rows. Of the others the statistics of the files tell, at once.
+
+        They leave out NaN, so this is for columns that hold none: parameters, seeds and records.
+        """
         first = self._of(names).limit(1).fetchall() if names else []
         if not first:
             return []
