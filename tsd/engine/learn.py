@@ -91,8 +91,7 @@ def ways(objective: Objective, start: Start, trials: Sequence[Any], way: str, de
     """
     if way != "fused" and (way, trials[0].way, device.type) != ("dense", "auto", "cpu"):
         return [way] * len(trials)
-    batch = min(trials[0].batch_size, len(start.train["x"]))
-    hindered, found = obstacle(start, objective.phases[0].loss, batch, device), []
+    hindered, found = obstacle(start, objective.phases[0], trials[0], device), []
     for trial in trials:
         more = "" if plain(objective, trial) else "its updates are more than a step of plain sgd against one gradient"
         if way == "fused" and (hindered or more):

@@ -15,7 +15,7 @@ from tsd.engine.optim import Numbers
 from tsd.engine.stack import Stack
 from tsd.engine.step import Batch
 from tsd.models._base import DenseModel, Layer, Model, Params
-from tsd.studies._base import MeanSquare, Start
+from tsd.studies._base import MeanSquare, Phase, Start
 
 INPUTS, WEIGHTS, MANY_WEIGHTS, LONG = 256, 8_192, 65_536, 128
 """Inputs of a student at most, and its hidden weights, which may be more where a batch of 128 samples or more has the
@@ -23,18 +23,21 @@ use of them: beyond, batched products are faster on a processor (measured with 1
 of 16 and 256)."""
 
 
-def obstacle(start: Start, loss: Any, batch: int, device: torch.device) -> str:
-    """Why students that begin like this one are not trained by a kernel; empty where they are. Depends on nothing that
-    the Batched fields of a trial could change.
+def obstacle(start: Start, phase: Phase, settings: Any, device: torch.device) -> str:
+    """Why students that begin like this one are not trained by a kernel; empty where they are.
 
     Args:
-        batch: samples of a batch.
+        settings: any of the trials: nothing is read of it in which two of them could differ.
     """
-    if not isinstance(loss, MeanSquare):
+    if not isinstance(phase.loss, MeanSquare):
         return "its loss is not declared as a mean square"
+    if settings.precision != "full":
+        return f"precision is {settings.precision}"
     if device.type != "cpu" and find_spec("triton") is None:
         return "Triton is not installed"
-    return _of_model(start.model, start.params, batch) or _of_data(start, loss)
+    train = start.others[phase.data] if phase.data else start.train
+    batch = min(settings.batch_size, len(train["x"]))
+    return _of_model(start.model, start.params, batch) or _of_data(start, train, phase.loss.target)
 
 
 def _of_model(model: Model, params: Params, batch: int) -> str:
@@ -48,12 +51,13 @@ def _of_model(model: Model, params: Params, batch: int) -> str:
     return ""
 
 
-def _of_data(start: Start, loss: MeanSquare) -> str:
-    x, y = start.train["x"], start.train[loss.target]
+def _of_data(start: Start, train: Params, target: str) -> str:
     if start.alter is not None:
         return "its batches are altered"
-    if {x.dtype, y.dtype} != {torch.float32} or y.ndim != 1:
-        return "data and labels are not float32, or there is more than one label a sample"
+    if target not in train or train[target].ndim != 1:
+        return f"the entry {target} of its data is not one label a sample"
+    if {train["x"].dtype, train[target].dtype} != {torch.float32}:
+        return "its data are not float32"
     return ""
 
 
@@ -142,4 +146,5 @@ def _samples(batches: Batches, target: str, low: int, high: int) -> Samples:
         rows.append(taken)
         sizes += [part.shape[1] for part in taken.split(batches.size, dim=1)]
         step += count
-    return Samples(entries["x"].flatten(1), entries[target], first, torch.cat(rows, 1), tuple(sizes))
+    x, y = entries["x"].flatten(1).contiguous(), entries[target].contiguous()
+    return Samples(x, y, first, torch.cat(rows, 1), tuple(sizes))

@@ -71,6 +71,8 @@ def test_a_loss_that_is_not_finite_is_a_divergence():
         ("one hidden layer", MLP((INPUTS, 5, 5, 1)), {}, {}),
         ("one hidden layer", MLP((INPUTS, 5, 2)), {}, {"loss": MeanSquare("x")}),
         ("one hidden layer", SpectralMLP(INPUTS, 5, 1), {}, {}),
+        ("one label", STUDENTS["biases"], {}, {"loss": MeanSquare("x")}),
+        ("precision is bf16", STUDENTS["biases"], {"precision": "bf16"}, {}),
         ("altered", STUDENTS["biases"], {}, {"alter": lambda step, batch: dict(batch)}),
         ("float32", STUDENTS["biases"], {"dtype": "float64"}, {}),
         ("too large", MLP((INPUTS, 8_192 // INPUTS + 1, 1)), {"steps": 1}, {}),
@@ -80,4 +82,4 @@ def test_what_is_not_for_a_kernel_goes_another_way_or_says_why_it_cannot(reason,
     with pytest.raises(UserError, match=reason):
         trained(model, settings | {"way": "fused"}, **how)
     if "x" not in str(how.get("loss")):
-        assert {run.way for run in trained(model, settings, **how)} == {"dense"}
+        assert {run.way for run in trained(model, settings, **how)} <= {"dense", "loop"}
