@@ -6,7 +6,7 @@ Trials with the same data seed walk through their data in the same order, so the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 import torch
@@ -109,10 +109,15 @@ class Batches:
     def alike(self, step: int, most: int) -> tuple[int, int]:
         """Samples in the batch of update `step`, and how many batches from it on have as many, up to `most`."""
         left = self.per_epoch - 1 - step % self.per_epoch
-        short = self.samples - (self.per_epoch - 1) * self.size
-        if short == self.size:
+        if self.samples % self.size == 0:
             return self.size, most
-        return (self.size, min(most, left)) if left else (short, 1)
+        return (self.size, min(most, left)) if left else (self.samples % self.size, 1)
+
+    def longest(self, size: int) -> float:
+        """How many batches of so many samples follow one another at most."""
+        if self.samples % self.size == 0:
+            return inf
+        return self.per_epoch - 1 if size == self.size else 1
 
     def memory(self, count: int, step: int) -> dict[str, Tensor]:
         """Room for `count` batches of the size of that of update `step`: (update, trial, sample, …), or (update, 1,

@@ -220,7 +220,8 @@ class _Block:
     def of(cls, batches: Batches, step: int, whole: dict[str, Tensor]) -> _Block:
         """Room for as many batches like that of update `step` as a graph has updates, or fewer where they are large."""
         one = sum(tensor.nbytes for tensor in batches.memory(1, step).values())
-        memory = batches.memory(max(1, min(MOST, AHEAD_BYTES // one)), step)
+        room = min(MOST, AHEAD_BYTES // one, batches.longest(batches.alike(step, 1)[0]))
+        memory = batches.memory(max(1, int(room)), step)
         each = [dict(zip(memory, views, strict=True)) for views in zip(*memory.values(), strict=True)]
         trials = len(batches.first_rows)
         return cls(

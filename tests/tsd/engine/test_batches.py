@@ -67,3 +67,32 @@ def test_gathering_ahead_changes_no_batch(ahead, monkeypatch):
     for step in (0, 1, 2, 3, 4, 5, 3, 9):
         for i, alone in enumerate(one_by_one):
             assert torch.equal(got.at(step)["label"][i], alone.at(step)["label"][0])
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 10])
+@pytest.mark.parametrize("shared", [False, True])
+def test_batches_in_memory_of_their_own_are_those_of_every_update(size, shared):
+    one = data()
+    seeds = [Streams({"data": 1}), Streams({"data": 1 if shared else 2})]
+    batches = Batches([one, one if shared else data(50)], seeds, size)
+    step = 0
+    while step < 4 * batches.per_epoch:
+        samples, count = batches.alike(step, 3)
+        assert count <= batches.longest(samples)
+        memory = batches.memory(3, step)
+        batches.fill(memory, step, count)
+        for k in range(count):
+            for name, tensor in batches.at(step + k).items():
+                assert tensor.shape[1] == samples
+                assert torch.equal(memory[name][k].expand(tensor.shape), tensor)
+        step += count
+
+
+def test_what_trials_hold_as_one_object_is_kept_once():
+    one, other = data(), data(50)
+    batches = Batches([one, other, one, one], [Streams({"data": i}) for i in range(4)], 4)
+    assert len(batches.own["x"]) == 2 * SAMPLES
+    copies = Batches([data(), other, data(), data()], [Streams({"data": i}) for i in range(4)], 4)
+    assert len(copies.own["x"]) == 4 * SAMPLES
+    for step in range(5):
+        torch.testing.assert_close(batches.at(step), copies.at(step), rtol=0, atol=0)
