@@ -191,6 +191,8 @@ def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: P
         seen = passing(layers, x, params, {}, batch)
         steps = {name: slope * columns(rates, [slope])[0] for name, slope in seen.slopes.items()}
         dense.descend(layers, activation, x, seen.signals, steps)
+        for name, slope in seen.own.items():
+            params[name].addcmul_(slope, columns(rates, [slope])[0], value=-1)
         return seen.losses
 
     return descend
@@ -234,15 +236,17 @@ def _passing(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -
 
 def in_place(model: Model, params: Params) -> bool:
     """Whether the layers of the model are its parameters themselves, all of them trained, so that they move when their
-    layers are written to; and not products, negatives or parts of them."""
-    if not isinstance(model, DenseModel) or isinstance(model, Accompanied):
+    layers are written to; and not products, negatives or parts of them. Beside them it may have others, and no memory.
+    """
+    if not isinstance(model, DenseModel) or (isinstance(model, Accompanied) and model.remembers):
         return False
     layers = model.layers(params)
     held = [tensor for layer in layers for tensor in (layer.weight, layer.bias) if tensor is not None]
-    places = sorted((tensor.data_ptr(), tensor.numel()) for tensor in held)
-    return all(layer.trained for layer in layers) and places == sorted(
-        (tensor.data_ptr(), tensor.numel()) for tensor in params.values()
+    found, places = (
+        sorted((tensor.data_ptr(), tensor.numel()) for tensor in tensors) for tensors in (held, params.values())
     )
+    whole = set(found) <= set(places) if isinstance(model, Accompanied) else found == places
+    return whole and len(set(found)) == len(found) and all(layer.trained for layer in layers)
 
 
 def _alone(stack: Params) -> dict[str, Tensor]:

@@ -129,6 +129,9 @@ class DenseModel(Model, Protocol):
 class Accompanied(DenseModel, Protocol):
     """A chain with something beside it that its loss reads too: networks that are trained along, a memory."""
 
+    remembers: bool
+    """Whether buffers move from pass to pass."""
+
     def around(self, view: View, params: Params, buffers: Params) -> View:
         """What the model shows of one network, of whose chain `view` is the view. Of `params` it reads none that the
         chain's layers hold."""

@@ -106,9 +106,14 @@ class Pupil:
 @dataclass(frozen=True, eq=False)
 class ChainPupil(Pupil):
     """A pupil whose student is a chain of affine layers and is not asked again: its gradients can be written by hand
-    (`tsd.models._base.Accompanied`)."""
+    (`tsd.models._base.Accompanied`).
+
+    Args:
+        remembers: whether its method has a memory.
+    """
 
     student: DenseClassifier
+    remembers: bool = False
 
     @property
     def activation(self) -> str:

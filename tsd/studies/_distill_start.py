@@ -94,6 +94,6 @@ def _pupil(trial: Any, streams: Streams, at_hand: data.Images) -> tuple[Model, P
         return student, *student.init(draw)
     pupil = Pupil(student, adapters)
     if isinstance(student, DenseClassifier) and not method.needs.input_gradients:
-        pupil = ChainPupil(student, adapters)
+        pupil = ChainPupil(student, adapters, bool(memory))
     params, buffers = pupil.init(draw)
     return pupil, params, buffers | {MEMORY + name: tensor for name, tensor in memory.items()}

@@ -9,7 +9,7 @@ from torch import nn
 
 from tsd.engine.rng import Streams
 from tsd.engine.stack import Stack, batched_values, placed
-from tsd.engine.step import choose, gradients_by
+from tsd.engine.step import choose, descent, gradients_by, in_place
 from tsd.errors import UserError
 from tsd.fields import Batched, Fields, field
 from tsd.models import cnn
@@ -120,6 +120,7 @@ class Beside:
     """A chain with a map of its first hidden layer that is trained along, and a buffer that counts the passes."""
 
     chain: DenseModel
+    remembers: bool = True
 
     def init(self, draw):
         params, _ = self.chain.init(draw)
@@ -142,7 +143,7 @@ class Beside:
 
     def around(self, view, params, buffers):
         features = view.features | {"told": view.features["hidden1"] @ params["beside.map"].mT}
-        return View(view.output, features, {"passes": buffers["passes"] + 1})
+        return View(view.output, features, {"passes": buffers["passes"] + 1} if self.remembers else {})
 
 
 def read(*shown):
@@ -233,3 +234,20 @@ def test_dense_is_refused_where_gradients_cannot_be_written_by_hand():
         choose("dense", from_module(lambda: nn.Linear(2, 2)), torch.device("cpu"))
     with pytest.raises(UserError, match=r"bf16.*way: vmap"):
         choose("dense", MLP((2, 2)), torch.device("cpu"), "bf16")
+
+
+def test_a_chain_with_something_beside_it_descends_along_its_gradient():
+    """Layers in place, what is beside them too; with a memory it is not asked for."""
+    model, loss = Beside(MLP((INPUTS, 6, 3, 4), "tanh"), remembers=False), read("told", "affine2", "output")
+    stack, batch, trials = stack_of(model)
+    expected = gradients("loop", model, loss)
+    values = batched_values(trials, torch.device("cpu")) | {"lr": torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)}
+    before = {name: tensor.clone() for name, tensor in stack.params.items()}
+    assert in_place(model, stack.params) and not in_place(Beside(model.chain), stack.params)
+    with torch.no_grad():
+        step = descent(model, trials[0], values, loss, stack.params)
+        losses = step(batch, 0.5)
+    torch.testing.assert_close(losses, expected[0])
+    for name, tensor in stack.params.items():
+        rates = (values["lr"] / 2).view(-1, *[1] * (tensor.ndim - 1))
+        torch.testing.assert_close(tensor, before[name] - rates * expected[1][name], rtol=1e-10, atol=1e-12)
