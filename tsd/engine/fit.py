@@ -98,8 +98,10 @@ def fit(
             slots = Slots(capture) if capture else None
             for part in _full_parts(group, size) if slots else _even_parts(group, size):
                 # BLAS takes another kernel for a lone product than for many: a lone trial keeps itself company.
-                alone = 1 if way == "loop" or slots else 2
-                members = _company(part, group, size if slots and (filled or len(group) > size) else alone)
+                least = 1 if way == "loop" or slots else 2
+                if slots and (filled or len(group) > size):
+                    least = size
+                members = _company(part, group if slots else part, least)
                 ended = _train(
                     [ready[i] for i in members],
                     [trials[i] for i in members],

@@ -97,7 +97,17 @@ def start_of(model, each, samples, shared, altered):
 
 
 def trained(
-    case, loss=squared_error, *, count=TRIALS, samples=33, shared=False, altered=False, keep=None, device="cpu", **more
+    case,
+    loss=squared_error,
+    *,
+    count=TRIALS,
+    samples=33,
+    shared=False,
+    altered=False,
+    keep=None,
+    device="cpu",
+    filled=True,
+    **more,
 ):
     model, values = CASES[case]
     given = {"way": "dense", "batch_size": 10, "epochs": 13, "curve_points": 4} | values
@@ -107,7 +117,7 @@ def trained(
     seeds = [Streams({"init": k, "data": 0 if shared else k, "teacher": k // 4}) for k in range(count)]
     starts = [start_of(model, each, samples, shared, altered) for each in seeds]
     penalties = (lambda trial: {"layer1.weight": trial.lr}) if case in ("adam", "nesterov, decay") else None
-    return fit(starts, trials, seeds, loss, penalties=penalties, trace=norm, device=device, keep=keep, filled=True)
+    return fit(starts, trials, seeds, loss, penalties=penalties, trace=norm, device=device, keep=keep, filled=filled)
 
 
 @pytest.fixture
@@ -155,6 +165,14 @@ def test_a_trial_has_the_same_bits_whoever_else_is_there(tape):
     everyone = trained("momentum")
     assert same(trained("momentum", count=1), everyone[:1])
     assert same(trained("momentum", count=5), everyone[:5])
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_fewer_trials_than_places_may_stay_alone(count, tape):
+    """As a teacher that is trained for all others; where there are more, the last stack is filled up all the same."""
+    single = trained("adam", count=count)
+    tape()
+    assert same(trained("adam", count=count, filled=False), single)
 
 
 def test_what_goes_with_every_batch_is_that_of_each_stack(tape):
@@ -214,6 +232,18 @@ def test_a_worker_that_is_lost_costs_no_bit(case, lives, tape, monkeypatch):
         trained(case, keep=keep)
     assert keep.kept
     assert same(trained(case, keep=keep), whole)
+
+
+@pytest.mark.parametrize("lives", [1, 2, 4, 6])
+def test_a_worker_that_is_lost_in_a_later_phase_costs_no_bit(lives, tape, monkeypatch):
+    phases = [Phase(0.5, squared_error, optimizer="adam"), Phase(0.5, absolute_error)]
+    whole = trained("momentum", phases)
+    tape()
+    monkeypatch.setattr(module, "ASK_S", 1e9)
+    keep = Memory(every=2, lives=lives)
+    with pytest.raises(Lost):
+        trained("momentum", phases, keep=keep)
+    assert same(trained("momentum", phases, keep=keep), whole)
 
 
 @pytest.mark.parametrize("samples", [30, 33], ids=["even", "short last batch"])
