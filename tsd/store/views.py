@@ -60,7 +60,7 @@ def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> pa.Schema:
     """
     pieces = reading.wholly(files, lambda: _pieces(files))
     trials = _Tables.of_trials(pieces)
-    in_order = _attach(connection, "tsd_trial_parts", files, trials)
+    own = _attach(connection, "tsd_trial_parts", files, trials)
     curves = tuple(part.curves.name for part, _ in pieces if part.curves)
     _attach(connection, "tsd_curve_parts", files, _Tables(curves, schema.CURVES))
     ids = connection.sql("SELECT hash(trial_id) AS tsd_hash FROM tsd_trial_parts").to_arrow_table()
@@ -71,11 +71,18 @@ def connect(files: Files, connection: duckdb.DuckDBPyConnection) -> pa.Schema:
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * EXCLUDE ({_PART}) FROM (FROM {source} {best})"
         )
-    connection.register("tsd_ids", ids)
-    beside = f"SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts POSITIONAL JOIN tsd_ids"
-    hashed = beside if in_order and not twice else "SELECT *, hash(trial_id) AS tsd_hash FROM trials"
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW hashed_trials AS {hashed}")
+    _hash(connection, ids if own and not twice else None)
     return trials.columns
+
+
+def _hash(connection: duckdb.DuckDBPyConnection, ids: pa.Table | None) -> None:
+    """Make the view `hashed_trials`, of hashes in memory where these can stand beside the rows of files."""
+    [(ordered,)] = connection.execute("SELECT current_setting('preserve_insertion_order')").fetchall()
+    hashed = "SELECT *, hash(trial_id) AS tsd_hash FROM trials"
+    if ids is not None and ordered:
+        connection.register("tsd_ids", ids)
+        hashed = f"SELECT * EXCLUDE ({_PART}) FROM tsd_trial_parts POSITIONAL JOIN tsd_ids"
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW hashed_trials AS {hashed}")
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> bool:
@@ -118,7 +125,7 @@ def _footer(files: Files, part: Part) -> None:
 def _attach(connection: duckdb.DuckDBPyConnection, view: str, files: Files, tables: _Tables) -> bool:
     """Make a view of the files as one table, with the stem of the part as a further column.
 
-    Returns whether DuckDB reads them itself, and so always in the same order.
+    Returns whether DuckDB reads them itself.
     """
     paths = [files.where(name) for name in tables.names]
     [(open_,)] = connection.execute("SELECT current_setting('enable_external_access')").fetchall()

@@ -10,12 +10,14 @@ from tsd.store import Store, parts, schema
 from tsd.store.schema import ColumnInfo
 
 
-@pytest.fixture(params=["may open files", "may open none"])
+@pytest.fixture(params=["may open files", "may open none", "keeps no order"])
 def connection(request):
-    """A database that reads the files of a disk itself, or one that may not."""
+    """A database that reads the files of a disk itself, one that may not, and one that answers in any order."""
     made = duckdb.connect()
     if request.param == "may open none":
         made.execute("SET enable_external_access = false")
+    if request.param == "keeps no order":
+        made.execute("SET preserve_insertion_order = false")
     return made
 
 
