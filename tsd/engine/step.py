@@ -2,12 +2,13 @@
 
 loop   one network after another with autograd, the plain single-model path
 vmap   any model: the single-model loss, mapped over the trials by torch.func
-dense  chains of affine layers: gradients written by hand, autograd for nothing but the loss of the output
+dense  chains of affine layers: gradients written by hand, autograd for the loss alone and what is trained beside them
 
 On one CPU thread a trial's bits do not depend on its neighbours, whichever way. For vmap and dense this asks of the
 loss that its operations round alike wherever a number stands in memory. In torch 2.13 sigmoid, silu, softplus, gelu,
 fractional powers, var and std do not: their vector code and the remainder loop differ in the last bit. log_softmax,
-softmax, logsumexp, logsigmoid, log, exp, tanh, erf, sums and means do. The conformance tests tell.
+softmax, logsumexp, logsigmoid, log, exp, tanh, erf do, sums and means within a trial too; batch norm of vectors is
+written out in such (`tsd.engine.reworded`). The conformance tests tell.
 """
 
 from __future__ import annotations
