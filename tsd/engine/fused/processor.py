@@ -182,7 +182,7 @@ def _kernel(sources: int) -> Callable[..., None]:
 
     @compiled
     def kernel(x, in_order, y, rows, edges, first, inner, outer, rates, weights, v, b, c, losses):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-        units, inputs = weights.shape[1:] if sources else (3, 1)
+        units, inputs = weights.shape[1:] if sources else (0, 0)
         lanes, width = -(-units // LANES) * LANES, -(-inputs // LANES) * LANES
         block, hidden, slopes = x if in_order else room(BLOCK * width), room(BLOCK * lanes), room(BLOCK * lanes)
         label, output, steep, sums = room(BLOCK), room(BLOCK), room(BLOCK), room(2 * LANES)
