@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +23,11 @@ from torch.func import grad_and_value, vmap
 
 from tsd.engine import dense
 from tsd.engine.optim import columns, paced
-from tsd.engine.recorded import recorded, values_read
+from tsd.engine.passes import alone, passing_of
+from tsd.engine.recorded import recorded
 from tsd.engine.stack import Stack, trial_maker
 from tsd.errors import UserError
-from tsd.models._base import Accompanied, Chained, DenseModel, Features, Layer, Model, Params, View
+from tsd.models._base import Accompanied, Chained, DenseModel, Features, Model, Params, View
 from tsd.models._chain import ACTIVATIONS
 
 Batch = Mapping[str, Tensor]
@@ -110,7 +111,7 @@ def reached(stack: Stack, trial: Any, values: Params, loss: Loss, batch: Batch) 
 
 
 def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
-    owner = trial_of(_alone(values))
+    owner = trial_of(alone(values))
     leaves: dict[str, Tensor] = {}
     held: dict[str, Tensor] = {}
 
@@ -118,9 +119,9 @@ def _loop(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
         for name in names:
             if held.get(name) is not params[name]:  # the parameters move in place, so their leaves can stay
                 held[name], leaves[name] = params[name], params[name][0].detach().requires_grad_()
-        sample, rest = _alone(batch), {name: tensor for name, tensor in params.items() if name not in leaves}
+        sample, rest = alone(batch), {name: tensor for name, tensor in params.items() if name not in leaves}
         with torch.enable_grad():
-            view = passed(model, _alone(rest) | leaves, _alone(buffers), sample["x"], owner.precision)
+            view = passed(model, alone(rest) | leaves, alone(buffers), sample["x"], owner.precision)
             value = loss(view, sample, owner)
         slopes = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         grads = {name: slope.unsqueeze(0) for name, slope in zip(leaves, slopes, strict=True)}
@@ -146,29 +147,8 @@ def _vmap(model: Model, trial_of: TrialOf, values: Params, loss: Loss, names: Se
     return gradients
 
 
-class _Pass(NamedTuple):
-    """What the losses of a stack say of one pass of its chains.
-
-    Args:
-        signals: of the hidden layers.
-        slopes: of the losses with respect to what they read of the chain, by point.
-        own: of the losses with respect to the parameters that they read themselves.
-        buffers: after the pass.
-    """
-
-    losses: Tensor
-    signals: dense.Signals
-    slopes: dict[str, Tensor]
-    own: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-
-
-Passing = Callable[[Sequence[Layer], Tensor, Params, Params, Batch], _Pass]
-"""(layers, inputs (trial, sample, feature), parameters, buffers, batch) → one pass."""
-
-
 def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss, names: Sequence[str]) -> Gradients:
-    passing, activation = _passing(model, trial_of, values, loss), ACTIVATIONS[model.activation]
+    passing, activation = passing_of(model, trial_of, values, loss), ACTIVATIONS[model.activation]
 
     def gradients(params: Params, buffers: Params, batch: Batch) -> Moved:
         x, layers = batch["x"].flatten(2), model.layers(params)
@@ -184,7 +164,7 @@ def _dense(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss, nam
 def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: Params) -> Descent:
     """Plain stochastic gradient descent of a stack whose layers are `in_place`, the dense way: a gradient is subtracted
     while it is summed. Arguments as of `gradients_by`, and the parameters that move."""
-    passing, activation = _passing(model, trial_maker(trial), values, loss), ACTIVATIONS[model.activation]
+    passing, activation = passing_of(model, trial_maker(trial), values, loss), ACTIVATIONS[model.activation]
     layers = model.layers(params)
 
     def descend(batch: Batch, share: float | Tensor) -> Tensor:
@@ -197,42 +177,6 @@ def descent(model: DenseModel, trial: Any, values: Params, loss: Loss, params: P
         return seen.losses
 
     return descend
-
-
-def _passing(model: DenseModel, trial_of: TrialOf, values: Params, loss: Loss) -> Passing:
-    """Passes of the chains by hand, and by autograd slopes of the losses alone: with respect to those points of the
-    chain and those parameters that they read themselves, which is found on the first trial's first batch."""
-    activation, around = ACTIVATIONS[model.activation], model.around if isinstance(model, Accompanied) else None
-
-    def one(  # noqa: PLR0917
-        read: Params, trained: Params, shown: Params, beside: Params, buffers: Params, batch: Batch, value: Params
-    ) -> tuple[Tensor, Params]:
-        features = Features({**shown, **read})
-        view = View(features.pop(dense.OUTPUT), features, buffers)
-        if around:
-            view = around(view, {**beside, **trained}, buffers)
-        return loss(view, batch, trial_of(value)), view.buffers
-
-    def all_read(params: Params, buffers: Params, batch: Batch) -> tuple[list[str], list[str]]:
-        own, state, sample, value = (_alone(group) for group in (params, buffers, batch, values))
-        view = model.forward(own, state, sample["x"], train=True)
-        shown = {dense.OUTPUT: view.output, **view.features}
-        points, trained, *_ = values_read(one, shown, own, {}, {}, state, sample, value)
-        return points if points or trained else [dense.OUTPUT], trained
-
-    many = recorded(vmap(grad_and_value(one, argnums=(0, 1), has_aux=True)))
-    reads: dict[str, list[str]] = {}
-
-    def passing(layers: Sequence[Layer], x: Tensor, params: Params, buffers: Params, batch: Batch) -> _Pass:
-        if not reads:
-            reads["points"], reads["params"] = all_read(params, buffers, batch)
-        shown, signals = dense.forward(layers, activation, x, reads["points"])
-        read, beside = {name: shown.pop(name) for name in reads["points"]}, dict(params) if around else {}
-        trained = {name: beside.pop(name) for name in reads["params"]}
-        (slopes, own), (losses, moved) = many(x.shape[1], read, trained, shown, beside, buffers, batch, values)
-        return _Pass(losses, signals, slopes, own, moved)
-
-    return passing
 
 
 def in_place(model: Model, params: Params) -> bool:
@@ -248,8 +192,3 @@ def in_place(model: Model, params: Params) -> bool:
     )
     whole = set(found) <= set(places) if isinstance(model, Accompanied) else found == places
     return whole and len(set(found)) == len(found) and all(layer.trained for layer in layers)
-
-
-def _alone(stack: Params) -> dict[str, Tensor]:
-    """The tensors of a stack of one, without the trial axis."""
-    return {name: tensor[0] for name, tensor in stack.items()}
