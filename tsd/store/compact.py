@@ -85,11 +85,13 @@ def _compact(files: Files) -> list[str]:
 def _groups(small: Sequence[_Member]) -> Iterator[list[_Member]]:
     """Neighbours of `LIMIT` bytes together; a part that would stay alone is left as it is."""
     group: list[_Member] = []
+    held = 0
     for part, keys in small:
-        if sum(other.size for other, _ in group) + part.size > LIMIT:
+        if held + part.size > LIMIT:
             yield from [group] if len(group) > 1 else []
-            group = []
+            group, held = [], 0
         group.append((part, keys))
+        held += part.size
     yield from [group] if len(group) > 1 else []
 
 

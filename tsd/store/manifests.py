@@ -104,8 +104,8 @@ def of(files: Files, part: Part) -> Manifest | None:
     told = _noted(file.metadata.metadata)
     if told is None:
         return None
-    version, replaces = told
-    return Manifest(schema.SCHEMA_VERSION, version, file.metadata.num_rows, sealed, drawn, replaces)
+    columns = schema.version_in(file.metadata.metadata) or 0
+    return Manifest(columns, told[0], file.metadata.num_rows, sealed, drawn, told[1])
 
 
 def read(files: Files, stem: str) -> Manifest:

@@ -144,11 +144,13 @@ def encode(
     with pq.ParquetWriter(sink, columns, **options) as writer:
         writer.add_key_value_metadata({**columns.metadata, **(_DRAWN if drawn else {}), **note})
         held: list[pa.Table] = []
+        rows = 0
         for table in tables:
             held.append(table)
-            if sum(t.num_rows for t in held) >= ROWS_A_GROUP:
+            rows += table.num_rows
+            if rows >= ROWS_A_GROUP:
                 writer.write_table(pa.concat_tables(held))
-                held = []
+                held, rows = [], 0
         if held:
             writer.write_table(pa.concat_tables(held))
     return _sealed(sink.getvalue().to_pybytes())

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from store_cases import SWEEP, curves, files_below, rows, told
 
-from tsd.store import Store, manifests, parts
+from tsd.store import Store, manifests, parts, schema
 from tsd.store.disk import Disk
 from tsd.store.errors import Damaged
 
@@ -177,6 +177,18 @@ def test_a_manifest_that_is_lost_is_written_again_as_it_was(three, mend, harm):
     mend(three)
     assert content(three) == merged
     assert three.check().sound and three.check().unlisted == ()
+
+
+def test_a_later_version_of_tsd_reads_and_mends_what_this_one_merged(three, monkeypatch):
+    three.compact()
+    merged = content(three)
+    monkeypatch.setattr(manifests, "__version__", "99.0")
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+    assert three.check().sound and three.check().unlisted == ()
+    [entry] = three.files.listed("manifests")
+    three.files.delete(entry.name)
+    three.check(repair=True)
+    assert content(three) == merged
 
 
 def test_another_sealed_file_in_the_place_of_a_merged_one_is_noticed(three):
