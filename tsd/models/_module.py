@@ -107,8 +107,7 @@ def _run(
     if torch.is_autocast_enabled(x.device.type):
         norms = (layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase))
         hooks = [layer.register_forward_pre_hook(_in_full) for layer in norms]
-    if module.training != train:
-        module.train(train)
+    module.train(train)
     try:
         with _holding(places, {**params, **moved}):
             output, features = _shown(module, points, x)

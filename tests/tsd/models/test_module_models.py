@@ -187,3 +187,19 @@ def test_a_layer_without_a_rule_is_refused_rather_than_drawn_wrongly():
 def test_inputs_that_do_not_fit_are_said(family, arguments, said):
     with pytest.raises(UserError, match=said):
         family.build(*arguments)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_pass_is_in_the_mode_that_is_asked_for_whatever_ran_before(train):
+    """A tail shares its layers with the whole network."""
+    model = cnn.build(2, 2, "relu", GREY, 10)
+    params, buffers = model.init(draw())
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((5, *GREY))).float()
+    before = model.forward(params, buffers, x, train=train)
+    for other in (train, not train):
+        own, state = ({k: d[k] for k in model.tail_names(0) if k in d} for d in (params, buffers))
+        model.tail(own, state, before.features["pool1"], after=0, train=other)
+        again = model.forward(params, buffers, x, train=train)
+        assert torch.equal(again.output, before.output)
+        tail = model.tail(own, state, before.features["pool1"], after=0, train=train)
+        torch.testing.assert_close(tail.output, before.output)
