@@ -27,8 +27,6 @@ WIDTH = {"one": 3.375, "two": 7.0}
 """Inches of a one-column and a two-column figure."""
 
 COLOURS, DIVERGING = "viridis", "RdBu"
-GREYISH = 0.1
-"""Span of red, green and blue below which a colour passes for grey."""
 TEXT, SMALL, FOOT = 8.0, 7.0, 5.5
 INK, FAINT, THEORY = "#1a1a1a", "#6e6e6e", "#e6550d"
 FONTS = ["STIXGeneral", "DejaVu Sans"]
@@ -66,13 +64,11 @@ def new_figure(width: float, height: float, shown: bool = False) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def categories(count: int) -> list[Any]:
-    """Colours that no common colour blindness takes for each other, ten at most (Petroff, arXiv:2107.02270).
+def categories(count: int) -> Any:
+    """Colours that no common colour blindness takes for each other, ten at most."""
+    from seaborn import color_palette  # here: loading it takes longer than drawing a figure that has no categories
 
-    Greys come last.
-    """
-    ten: Any = matplotlib.color_sequences["petroff10"]
-    return sorted(ten, key=lambda colour: max(colour) - min(colour) < GREYISH)[:count]
+    return color_palette("colorblind", count)
 
 
 def label(name: str, unit: str = "") -> str:

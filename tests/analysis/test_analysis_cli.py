@@ -47,7 +47,7 @@ with contextlib.suppress(SystemExit):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["phase", "--help"], ["phaes"], ["sql", "results"]])
 def test_help_and_typing_mistakes_load_nothing_heavy(arguments):
-    heavy = "numpy pandas matplotlib scipy pyarrow torch ray"
+    heavy = "numpy pandas matplotlib seaborn scipy pyarrow torch ray"
     assert imported_of(heavy, ASKED.format(arguments=arguments)) == []
 
 
