@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks._process import alone, peak_mb
 from tsd.store import Store, schema
 
 if TYPE_CHECKING:
@@ -146,8 +145,7 @@ def measure(way: str, verb: str, folder: str) -> dict[str, float]:
     started, worked = time.perf_counter(), time.process_time()
     WAYS[way](Path(folder), verb, output)
     seconds, cores = time.perf_counter() - started, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    return {"seconds": seconds, "core_s": cores, "peak_mb": peak}
+    return {"seconds": seconds, "core_s": cores, "peak_mb": peak_mb()}
 
 
 def main() -> int:
@@ -160,7 +158,7 @@ def main() -> int:
         folder = Path(place) / "benchmark"
         fill(folder, rows)
         for verb in ASKED:
-            found = {way: _apart(way, verb, folder) for way in WAYS}
+            found = {way: alone("benchmarks.analysis", way, verb, str(folder)) for way in WAYS}
             for way, one in found.items():
                 told = f"{one['seconds']:>9.2f} {one['core_s']:>9.2f} {one['peak_mb']:>9.0f}"
                 print(f"{verb:8} {way:8} {rows:>12,} {told}", flush=True)
@@ -168,13 +166,6 @@ def main() -> int:
             kept &= own["seconds"] < BUDGET_S and own["peak_mb"] < BUDGET_MB
             kept &= FASTER * own["seconds"] < found["pandas"]["seconds"]
     return 0 if kept else 1
-
-
-def _apart(way: str, verb: str, folder: Path) -> dict[str, float]:
-    """`measure` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.analysis", way, verb, str(folder)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(told.splitlines()[-1])
 
 
 if __name__ == "__main__":
