@@ -100,7 +100,9 @@ def test_operations_are_counted_by_hand():
     assert Workload("", (100, 50, 1), 256).flop == 2 * 256 * (2 * 100 * 50 + 3 * 50)
 
 
-def test_the_engine_table_has_every_row(capsys):
+def test_the_engine_table_has_every_row(capsys, monkeypatch):
+    monkeypatch.setattr(engine, "WIDTHS", 4)
+    monkeypatch.setattr(engine, "EACH", (1, 2, 4))
     assert engine.main(["--rounds", "1", "--work", "0.002", "--json"]) == 0
     dense, hints, images, widths, precision = json.loads(capsys.readouterr().out)["tables"]
     assert len(dense["rows"]) == len(hints["rows"]) == 12 and len(images["rows"]) == 8
