@@ -12,12 +12,11 @@ class Lost(Exception):
     """The worker is gone."""
 
 
-class Mortal(Keeper):
-    """Keeps the state of a pack when it is asked for the `last`th time whether to, and is lost when it is asked again.
-    Without a last time it lives for ever and keeps nothing. `asked` counts."""
+class Life:
+    """That of a worker: it is time to keep a state when it is asked for the `last`th time whether to, and the worker is
+    lost when it is asked again. Without a last time it lives for ever and keeps nothing. `asked` counts."""
 
-    def __init__(self, files, last=None):
-        super().__init__(files, "pack", ["0" * 32])
+    def __init__(self, last=None):
         self.last, self.asked = last, 0
 
     def due(self):
@@ -25,6 +24,14 @@ class Mortal(Keeper):
         if self.last is not None and self.asked > self.last:
             raise Lost
         return self.asked == self.last
+
+
+class Mortal(Life, Keeper):
+    """Keeps the state of a pack once in its life."""
+
+    def __init__(self, files, last=None):
+        Keeper.__init__(self, files, "pack", ["0" * 32])
+        Life.__init__(self, last)
 
 
 def in_one_go_and_in_lives(run, files, lives, draw):

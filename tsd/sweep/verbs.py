@@ -6,7 +6,7 @@ What a verb needs is imported when it is called, so that `--help` and a mistyped
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +41,19 @@ Mode = Annotated[
     Literal["cached", "retry", "force"],
     Parameter(help="cached runs what is not stored; retry also what failed; force everything."),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Chosen:
+    """Stored rows of a sweep: where they are, and which of them."""
+
+    results: Results = "results"
+    where: Where = None
+    overrides: Overrides = ()
+
+
+EVERY = Chosen()
 
 
 @app.default
@@ -131,16 +144,14 @@ def status(
     file: File,
     /,
     *,
-    results: Results = "results",
-    where: Where = None,
-    overrides: Overrides = (),
+    chosen: Chosen = EVERY,
     as_json: Json = False,
 ) -> int:
     """How far a sweep is, also while it runs elsewhere. Exit code 0 once all trials are stored and none has failed."""
     from tsd.sweep.asked import Asked
     from tsd.sweep.status import Status
 
-    with Asked.of(file, results, overrides, where) as asked:
+    with Asked.of(file, chosen.results, chosen.overrides, chosen.where) as asked:
         found = Status.of(asked)
     print(json.dumps(found.as_dict()) if as_json else found)
     return 0 if found.complete else 1
@@ -151,15 +162,13 @@ def failures(
     file: File,
     /,
     *,
-    results: Results = "results",
-    where: Where = None,
-    overrides: Overrides = (),
+    chosen: Chosen = EVERY,
     as_json: Json = False,
 ) -> int:
     """Why trials failed: grouped by cause, with the parameter values that all members of a cause share."""
     from tsd.sweep import look
 
-    rows = look.Rows.of(file, results, overrides, where)
+    rows = look.Rows.of(file, chosen.results, chosen.overrides, chosen.where)
     found = look.failures(rows.connection, rows.parameters)
     print(json.dumps(found, indent=2, default=str) if as_json else look.render_failures(found))
     return 1 if found else 0
@@ -170,16 +179,14 @@ def show(
     file: File,
     /,
     *,
-    results: Results = "results",
-    where: Where = None,
-    overrides: Overrides = (),
+    chosen: Chosen = EVERY,
     as_json: Json = False,
     limit: Annotated[int, Parameter(help="Rows at most; 0 for all.", validator=Number(gte=0))] = 40,
 ) -> int:
     """The stored rows, in the columns in which they differ."""
     from tsd.sweep import look
 
-    header, table = look.Rows.of(file, results, overrides, where).telling(limit)
+    header, table = look.Rows.of(file, chosen.results, chosen.overrides, chosen.where).telling(limit)
     records = [dict(zip(header, row, strict=True)) for row in table]
     print(json.dumps(records, indent=2, default=str) if as_json else look.render_rows(header, table))
     return 0
@@ -222,17 +229,17 @@ def track(
     *,
     to: Annotated[str, Parameter(help="mlflow, wandb or tensorboard.")],
     at: Annotated[str | None, Parameter(help="Its address, project or folder, if not where it always is.")] = None,
-    results: Results = "results",
-    where: Where = None,
-    overrides: Overrides = (),
+    chosen: Chosen = EVERY,
 ) -> int:
     """Tell a tracker of a sweep: one run with a summary and tables, from what is stored by now."""
     from tsd.sweep import look
     from tsd.trackers import track as send
     from tsd.trackers._report import Report
 
-    rows = look.Rows.of(file, results, overrides, where)
-    print(send(Report.of(look.store_of(file, results, overrides), rows.connection, rows.parameters), to, at))
+    rows = look.Rows.of(file, chosen.results, chosen.overrides, chosen.where)
+    print(
+        send(Report.of(look.store_of(file, chosen.results, chosen.overrides), rows.connection, rows.parameters), to, at)
+    )
     return 0
 
 

@@ -4,7 +4,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from lives import Lost
+from lives import Life, Lost
 
 from tsd.engine import fit
 from tsd.engine.rng import STREAMS, Streams
@@ -24,19 +24,6 @@ CASES = {
     "gan": ("distill", {"method": "gan", "gan_epochs": 2, "gan_batch_size": 400}),
     "paraphraser": ("distill", {"method": "factor_transfer", "factor_epochs": 1}),
 }
-
-
-class Life:
-    """That of a worker: says once that it is time to keep a state, and ends when it is asked again."""
-
-    def __init__(self, last=None):
-        self.last, self.asked = last, 0
-
-    def due(self):
-        self.asked += 1
-        if self.last is not None and self.asked > self.last:
-            raise Lost
-        return self.asked == self.last
 
 
 @pytest.mark.parametrize("name", CASES)
