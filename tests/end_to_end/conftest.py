@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tsd.store import Store
+from tsd.sweep.__main__ import main
 
 TINY = """\
 name: tiny
@@ -27,7 +28,7 @@ PASSING = ("pack_id", "wall_s", "started_at", "host", "git_sha")
 
 
 class Tsd:
-    """`python -m tsd.sweep` in an empty folder."""
+    """`python -m tsd.sweep` in an empty folder, every command a process of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,6 +56,18 @@ class Tsd:
         return numbers(Store(self.folder / "results" / name).trials())
 
 
+class Inside(Tsd):
+    """The same command line in this process, which starts no Python and imports nothing anew."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(folder)
+        self.capsys = capsys
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        code = main(words)
+        return subprocess.CompletedProcess(words, code, *self.capsys.readouterr())
+
+
 def numbers(table: pa.Table, passing: Sequence[str] = PASSING) -> list[dict]:
     """The rows without what passes, ordered by trial."""
     kept = table.drop_columns([c for c in passing if c in table.column_names])
@@ -64,3 +77,10 @@ def numbers(table: pa.Table, passing: Sequence[str] = PASSING) -> list[dict]:
 @pytest.fixture
 def tsd(tmp_path: Path) -> Tsd:
     return Tsd(tmp_path)
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    return Inside(tmp_path, capsys)
