@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from tsd import __version__
-from tsd.store import parts, schema
+from tsd.store import parts, schema, seals
 from tsd.store.errors import Damaged, StoreError
 from tsd.store.files import Files
 from tsd.store.names import key
@@ -90,8 +90,8 @@ def _noted(metadata: Mapping[bytes, bytes] | None) -> tuple[str, tuple[str, ...]
 
 def made(rows: int, trials: bytes, curves: bytes | None, replaces: Iterable[str]) -> Manifest:
     """The manifest of a part that is to be written, with `note(replaces)` in its trials."""
-    drawn = Sealed(len(curves), parts.seal_of(curves)) if curves else None
-    sealed = Sealed(len(trials), parts.seal_of(trials))
+    drawn = Sealed(len(curves), seals.seal_of(curves).hex()) if curves else None
+    sealed = Sealed(len(trials), seals.seal_of(trials).hex())
     return Manifest(schema.SCHEMA_VERSION, __version__, rows, sealed, drawn, tuple(sorted(replaces)))
 
 

@@ -5,9 +5,9 @@ count only beside their trials, so a part is there as a whole or not at all. The
 equal rows make the same files, other rows of the same pack make other files, and readers choose trial by trial. A part
 that a compaction made has a manifest too, see `tsd.store.manifests`.
 
-Every file bears a seal: 16 bytes between its pages and its footer, where Parquet readers never look, that hash all
-the rest. A file that was cut short or changed in a single bit does not open. `verify` compares a file with its seal a
-piece at a time, for those who need not read it; `glance` looks at its size alone.
+Every file bears a seal, see `tsd.store.seals`: one that was cut short or changed in a single bit does not open.
+`verify` compares a file with its seal a piece at a time, for those who need not read it; `glance` looks at its size
+alone.
 """
 
 from __future__ import annotations
@@ -20,23 +20,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tsd.store import schema
+from tsd.store import schema, seals
 from tsd.store.errors import Damaged, StoreError, told, told_remote
 from tsd.store.files import Entry, Files
 from tsd.store.names import key
 
 _SUFFIXES = {"trials": ".parquet", "curves": ".parquet", "manifests": ".json"}
 ROWS_A_GROUP = 1 << 17
-PIECE = 1 << 22
-"""Bytes of a file in memory at once while it is verified, or twice as many at its end."""
 _DRAWN = {b"tsd.curves": b"beside"}
 """What trials say in their metadata that have curves."""
-
-_SEAL = 16
-_TAIL = 8
-"""A Parquet file ends with the length of its footer, four bytes, and the letters PAR1."""
-_LEAST = 4 + _SEAL + _TAIL
-"""Bytes of the letters PAR1 at the beginning, a seal, and the end."""
 
 
 @dataclass(frozen=True)
@@ -153,21 +145,21 @@ def encode(
                 held, rows = [], 0
         if held:
             writer.write_table(pa.concat_tables(held))
-    return _sealed(sink.getvalue().to_pybytes())
+    return seals.sealed(sink.getvalue().to_pybytes())
 
 
 def open_sealed(files: Files, name: str) -> pq.ParquetFile:
     """A file, read whole and verified. Raises Damaged, FileNotFoundError and StoreError."""
     source = pa.BufferReader(files.read(name))
-    _compare(source, name)
+    seals.compared(source, name)
     return _opened(source, files, name)
 
 
 def open_verified(files: Files, name: str) -> pq.ParquetFile:
-    """A file, verified `PIECE` bytes at a time, of which only the footer is kept. Raises as `open_sealed` does."""
+    """A file, verified a piece at a time, of which only the footer is kept. Raises as `open_sealed` does."""
     with _reading(files, name):
         source = _source(files, name)
-        _compare(source, name)
+        seals.compared(source, name)
     return _opened(source, files, name)
 
 
@@ -185,10 +177,10 @@ def see_curves(part: Part, trials: pq.ParquetFile) -> None:
 
 
 def verify(files: Files, name: str) -> str:
-    """See that a file is what was stored, `PIECE` bytes at a time, and return its seal in hexadecimal. Raises Damaged,
+    """See that a file is what was stored, a piece at a time, and return its seal in hexadecimal. Raises Damaged,
     FileNotFoundError and StoreError."""
     with _reading(files, name), _source(files, name) as source:
-        return _compare(source, name).hex()
+        return seals.compared(source, name).hex()
 
 
 def verify_curves(files: Files, part: Part) -> None:
@@ -203,14 +195,8 @@ def trust(files: Files, part: Part) -> None:
 
 def glance(files: Files, part: Part) -> None:
     """See that curves may be what was stored, without opening them. Raises Damaged where they are too short."""
-    if part.curves and part.curves.size < _LEAST:
+    if part.curves and part.curves.size < seals.LEAST:
         raise Damaged(part.curves.name, "it is cut short")
-
-
-def seal_of(data: bytes) -> str:
-    """The seal, in hexadecimal, of a file that `encode` made."""
-    at = _footer(len(data), data[-_TAIL:])
-    return data[at - _SEAL : at].hex()
 
 
 def _source(files: Files, name: str) -> pa.NativeFile:
@@ -244,40 +230,3 @@ def _opened(source: pa.NativeFile, files: Files, name: str) -> pq.ParquetFile:
             f"{schema.SCHEMA_VERSION}). Nothing was touched. Update tsd here, or use another --results."
         )
     return file
-
-
-def _sealed(data: bytes) -> bytes:
-    at = _footer(len(data), data[-_TAIL:])
-    return data[:at] + hashlib.blake2b(data, digest_size=_SEAL).digest() + data[at:]
-
-
-def _compare(source: pa.NativeFile, name: str) -> bytes:
-    """The seal. Raises Damaged where it is not the hash of everything but itself.
-
-    No read is small: where an object store refuses a request, the refusal must fit into what it was to fill, or pyarrow
-    gives up in the place of asking again.
-    """
-    size = source.size()
-    last = max(0, min(size - _TAIL, (size // PIECE - 1) * PIECE))
-    tail = _read(source, last, size - last)
-    at = _footer(size, bytes(tail[-_TAIL:]))
-    digest, seal = hashlib.blake2b(digest_size=_SEAL), b""
-    for start in (*range(0, last, PIECE), last):
-        piece = tail if start == last else _read(source, start, min(PIECE, last - start))
-        begin, end = (min(max(0, edge - start), len(piece)) for edge in (at - _SEAL, at))
-        digest.update(piece[:begin])
-        seal += piece[begin:end]
-        digest.update(piece[end:])
-    if digest.digest() != seal:
-        raise Damaged(name, "its content does not match its seal")
-    return seal
-
-
-def _read(source: pa.NativeFile, start: int, count: int) -> memoryview:
-    source.seek(start)
-    return memoryview(source.read_buffer(count))
-
-
-def _footer(size: int, tail: bytes) -> int:
-    """Where the footer of a file of `size` bytes begins, by its last eight; below zero where these are nonsense."""
-    return size - _TAIL - int.from_bytes(tail[:4], "little")

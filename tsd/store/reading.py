@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tsd.store import manifests, parts, schema
+from tsd.store import manifests, parts, schema, seals
 from tsd.store.errors import Damaged, StoreError
 from tsd.store.files import Files
 from tsd.store.manifests import Manifest
@@ -195,7 +195,7 @@ def _scan(files: Files, take: Callable[[pq.ParquetFile], T], opener: Opener, cur
 
         def prover(part: Part) -> Callable[[], object]:
             """Looks at curves: at large ones apart, so that a few parts occupy all processors."""
-            return pool.submit(curves, files, part).result if part.size > parts.PIECE else partial(curves, files, part)
+            return pool.submit(curves, files, part).result if part.size > seals.PIECE else partial(curves, files, part)
 
         merged = [part.stem for part in listed if part.manifest]
         told = pool.map(lambda stem: manifests.sound(files, stem), merged)

@@ -1,6 +1,7 @@
 """A part that is not what was stored is noticed, set aside, and its trials count as never run."""
 
 import errno
+import hashlib
 import os
 import random
 import time
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_cases import curves, files_below, rows, told
 
-from tsd.store import Store, StoreError, parts, schema
+from tsd.store import Store, StoreError, parts, schema, seals
 from tsd.store.disk import Disk
 from tsd.store.errors import Damaged
 
@@ -66,10 +67,23 @@ def test_no_missing_end_goes_unnoticed(part, share):
 @pytest.mark.parametrize("piece", [1, 7, 16, 1000])
 def test_a_file_may_be_verified_in_pieces_of_any_size(part, piece, monkeypatch):
     path, data = part
-    monkeypatch.setattr(parts, "PIECE", piece)
+    monkeypatch.setattr(seals, "PIECE", piece)
     assert opens(path)
     for at in (0, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert not opens(path)
+    path.write_bytes(data)
+
+
+def test_a_file_that_was_sealed_by_an_earlier_hash_is_read_and_verified(part):
+    path, data = part
+    seal = seals.seal_of(data)
+    earlier = data.replace(seal, hashlib.blake2b(data.replace(seal, b""), digest_size=16).digest())
+    path.write_bytes(earlier)
+    assert earlier != data
+    assert opens(path)
+    for at in (0, len(data) // 2, len(data) - 1):
+        path.write_bytes(earlier[:at] + bytes([earlier[at] ^ 1]) + earlier[at + 1 :])
         assert not opens(path)
     path.write_bytes(data)
 
@@ -86,7 +100,7 @@ def test_a_parquet_file_of_somebody_else_is_damaged(store):
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"trial_id": ["a"]}), sink)
     store.files.write("trials/other.parquet", sink.getvalue().to_pybytes())
-    store.files.write("trials/sealed.parquet", parts._sealed(sink.getvalue().to_pybytes()))
+    store.files.write("trials/sealed.parquet", seals.sealed(sink.getvalue().to_pybytes()))
     assert [reason for _, reason in store.check().damaged] == [
         "its content does not match its seal",
         "it was not written by tsd",

@@ -23,7 +23,7 @@ from analysis.data.load import Results, load
 from analysis.data.sql import answer
 from analysis.errors import AnalysisError
 from tsd.errors import UserError
-from tsd.store import Store, StoreError, parts
+from tsd.store import Store, StoreError, parts, seals
 from tsd.sweep import conditions, spec
 
 CODE = [Path(package.__file__).parent for package in (tsd, analysis)]
@@ -70,7 +70,7 @@ def as_arrow_once_did(mark: Path) -> bytes:
     with pq.ParquetWriter(sink, table.schema, write_page_checksum=True) as writer:
         writer.add_key_value_metadata(SCHEMA.metadata)
         writer.write_table(table)
-    return parts._sealed(sink.getvalue().to_pybytes())
+    return seals.sealed(sink.getvalue().to_pybytes())
 
 
 def as_deep_json(mark: Path) -> bytes:
