@@ -162,11 +162,11 @@ def bootstrap_interval(values: ArrayLike, level: float = LEVEL, resamples: int =
     return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
 
 
-def _quantile(freedom: ArrayLike, level: float) -> NDArray[np.float64]:
+def _quantile(freedom: float | NDArray[np.float64], level: float) -> NDArray[np.float64]:
     """How far from zero Student's t reaches at the `level`."""
     from scipy.special import stdtrit
 
-    return np.asarray(stdtrit(freedom, (1 + level) / 2))
+    return np.asarray(stdtrit(freedom, (1 + level) / 2), dtype=np.float64)
 
 
 def _two_sided(freedom: float, t: float) -> float:
