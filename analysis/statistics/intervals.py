@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 IQM_DRAWS = 10_000
@@ -54,7 +55,7 @@ def half_width(n: ArrayLike, sd: ArrayLike, level: float = LEVEL) -> NDArray[np.
     """Half the Student-t interval of a mean: t(n − 1) · sd / √n, elementwise; NaN where n < 2."""
     n, sd = np.asarray(n, dtype=float), np.asarray(sd, dtype=float)
     freedom = np.where(n > 1, n - 1, np.nan)
-    return np.asarray(_quantile(freedom, level) * sd / np.sqrt(n))
+    return np.asarray(stdtrit(freedom, (1 + level) / 2) * sd / np.sqrt(n))
 
 
 def mean_interval(sample: Sample, level: float = LEVEL) -> Interval:
@@ -72,7 +73,7 @@ def welch_interval(a: Sample, b: Sample, level: float = LEVEL) -> Interval:
     if va + vb == 0:
         return Interval(difference, difference, difference)
     freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-    half = float(_quantile(freedom, level)) * float(np.sqrt(va + vb))
+    half = float(stdtrit(freedom, (1 + level) / 2)) * float(np.sqrt(va + vb))
     return Interval(difference, difference - half, difference + half)
 
 
@@ -82,7 +83,7 @@ def mean_p(sample: Sample) -> float:
         return float("nan")
     if sample.sd == 0:
         return 1.0 if sample.mean == 0 else 0.0
-    return _two_sided(sample.n - 1, sample.mean / (sample.sd / np.sqrt(sample.n)))
+    return float(2 * stdtr(sample.n - 1, -abs(sample.mean) / (sample.sd / np.sqrt(sample.n))))
 
 
 def welch_p(a: Sample, b: Sample) -> float:
@@ -93,7 +94,7 @@ def welch_p(a: Sample, b: Sample) -> float:
     if va + vb == 0:
         return 1.0 if a.mean == b.mean else 0.0
     freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-    return _two_sided(freedom, (a.mean - b.mean) / np.sqrt(va + vb))
+    return float(2 * stdtr(freedom, -abs(a.mean - b.mean) / np.sqrt(va + vb)))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -160,17 +161,3 @@ def bootstrap_interval(values: ArrayLike, level: float = LEVEL, resamples: int =
     rng = np.random.default_rng(seed)
     found: Any = bootstrap((data,), np.mean, confidence_level=level, n_resamples=resamples, rng=rng)
     return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
-
-
-def _quantile(freedom: float | NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """How far from zero Student's t reaches at the `level`."""
-    from scipy.special import stdtrit
-
-    return np.asarray(stdtrit(freedom, (1 + level) / 2), dtype=np.float64)
-
-
-def _two_sided(freedom: float, t: float) -> float:
-    """The probability that Student's t lies at least so far from zero."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(freedom, -abs(t)))
