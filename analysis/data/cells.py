@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.rows import Rows, literal, quoted
+from analysis.data.spread import crossing, moments
 from analysis.data.tally import Totals, applies, grouped, listed, states, streams, tally, totals
 from analysis.errors import AnalysisError
 
@@ -26,9 +27,9 @@ class Cells:
     """What rows say about a value.
 
     Args:
-        frame: a row for each combination of the axes that occurs: the axes, `_n` seeds with a value, their `_mean` and
-            `_sd` (NaN where n < 2), how many `_trials` there are, and how many of them `_diverged` or `_failed`. No
-            column of a study begins so.
+        frame: a row for each combination of the axes that occurs: the axes, `_n` seeds with a value, their `_mean`, its
+            `_free` and `_sd` (see `moments`; of independent seeds n and their standard deviation), how many `_trials`
+            there are, and how many of them `_diverged` or `_failed`. No column of a study begins so.
         axes, value: the columns' names.
         rows: the repetitions behind them, in memory: a row for each cell and combination of seeds, `_v` its mean of the
             value. Of outcomes, the trials.
@@ -80,9 +81,7 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     trials = rows.held([*axes, value, *seeds, *pooled, "state", "trial_id"]) if rows.step else rows
     each = tally(trials, [*axes, *seeds], value, pooled)
     found = each.over(each.table(_repetitions(each, axes, bool(pooled))))
-    spread = "count(*) AS _n, favg(_v) AS _mean, stddev_samp(_v) AS _sd"
-    means = found.sql(f"SELECT {', '.join([*map(quoted, axes), spread])} FROM rows {grouped(axes)}")
-    frame = joined(means, states(each, placed), placed)
+    frame = joined(moments(found, axes, crossing(found)), states(each, placed), placed)
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
     lost = totals(trials if rows.step else each, placed, value)
     return Cells(frame, tuple(axes), value, found, lost, pooled, streams(each))
@@ -94,14 +93,15 @@ def seed_means(cells: Cells) -> pd.DataFrame:
 
 
 def paired(cells: Cells, target: object) -> pd.DataFrame:
-    """Each cell minus the one whose first axis is `target`: `_n` seeds in common, `_mean` and `_sd` of it."""
-    each = listed([*cells.axes[1:], *cells.rows.seeds()])
-    keys = listed(cells.axes)
-    return cells.rows.sql(
-        f"SELECT {keys}, count(*) AS _n, favg(a._v - b._v) AS _mean, stddev_samp(a._v - b._v) AS _sd FROM rows a "
-        f"JOIN (SELECT {each}, _v FROM rows WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each}) "
-        f"GROUP BY {keys}"
+    """Each cell minus the one whose first axis is `target`: the `moments` of the differences of seeds in common."""
+    each, seeds = listed([*cells.axes[1:], *cells.rows.seeds()]), cells.rows.seeds()
+    differences = cells.rows.relation.query(
+        "rows",
+        f"SELECT {listed([*cells.axes, *seeds])}, a._v - b._v AS _v FROM rows a "
+        f"JOIN (SELECT {each}, _v FROM rows WHERE {quoted(cells.axes[0])} = {literal(target)}) b USING ({each})",
     )
+    assert differences is not None, "a question has an answer"
+    return moments(cells.rows.over(differences), cells.axes, crossing(cells.rows))
 
 
 def _repetitions(each: Rows, axes: Sequence[str], pooled: bool) -> str:

@@ -151,7 +151,7 @@ def _of_group(frame: pd.DataFrame, by: str | None, value: Any) -> pd.DataFrame:
 def _means(frame: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     places = dict(zip(axis.values, axis.centres(), strict=True))
     seen = frame[(frame["_n"] > 0) & frame[axis.name].isin(places)]
-    mean, half = seen["_mean"], half_width(seen["_n"], seen["_sd"])
+    mean, half = seen["_mean"], half_width(seen["_free"], seen["_sd"])
     x = seen[axis.name].map(places).astype(float)
     return pd.DataFrame({"x": x, "mean": mean, "low": mean - half, "high": mean + half}).sort_values("x")
 

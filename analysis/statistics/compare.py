@@ -109,7 +109,7 @@ def compare(
     sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)
     found = {place_of(r, cells): r for r in cells.frame.to_dict("records")}
-    samples = {place: Sample(r["_n"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
+    samples = {place: Sample(r["_free"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
     means = _means(cells, samples, interval)
     champions = _champions(means, better)
     targets = {} if reference is None else dict.fromkeys(sides[1].values, target)

@@ -53,7 +53,7 @@ def of_means(cells: Cells, samples: Mapping[Place, Sample], targets: Mapping[Any
     found: dict[Place, Compared] = {}
     for target in set(targets.values()):
         records = paired(cells, target).to_dict("records")
-        shared = {place_of(r, cells): Sample(r["_n"], r["_mean"], r["_sd"]) for r in records}
+        shared = {place_of(r, cells): Sample(r["_free"], r["_mean"], r["_sd"]) for r in records}
         for (row, column), sample in samples.items():
             other = samples.get((target, column))
             if other and row != target and targets.get(column) == target:

@@ -99,7 +99,7 @@ def pooled(told: Told, totals: Totals, value: str, source: Source) -> Provenance
 def typical_interval(cells: Cells) -> str:
     """How wide the intervals of cells are that are drawn without them."""
     frame = cells.frame[cells.frame["_n"] > 1]
-    half = half_width(frame["_n"], frame["_sd"])
+    half = half_width(frame["_free"], frame["_sd"])
     return f"95 % t interval of a mean over seeds: ±{np.median(half):.2g} in the median cell." if len(half) else ""
 
 
