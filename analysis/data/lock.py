@@ -32,13 +32,11 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         of published values, the `versions` of the studies, the kind of `hashes`, and the version of `duckdb`, which
         makes them.
     """
-    where = asked.get("where")
-    trials = results.connection.table("hashed_trials")
-    trials = trials if where is None else chosen(trials, where)
+    trials, hashed = (_those(results, view, asked.get("where")) for view in ("trials", "hashed_trials"))
     named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
     columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
     hashes = ", ".join(_mixed("tsd_hash", quoted(c)) for c in columns)
-    [(count, ids, *found)] = trials.aggregate(f"count(*), bit_xor(tsd_hash), {hashes}").fetchall()
+    [(count, ids, *found)] = hashed.aggregate(f"count(*), bit_xor(tsd_hash), {hashes}").fetchall()
     versions = Rows(trials).distinct(["study", "study_version"])
     return {
         "hashes": HASHES,
@@ -50,6 +48,11 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         "curves": {c: _curve(results, trials, c) for c in sorted(named & set(results.curves()))},
         "files": _file(asked.get("published")),
     }
+
+
+def _those(results: Results, view: str, where: str | None) -> duckdb.DuckDBPyRelation:
+    relation = results.connection.table(view)
+    return relation if where is None else chosen(relation, where)
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
