@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 
 import numpy as np
@@ -96,6 +97,24 @@ def test_a_results_place_that_cannot_be_a_folder_is_told(here, folder):
     (folder / "results").write_text("a file")
     code, told = here(TINY)
     assert code == 2 and "results" in told and "--results" in told
+
+
+def test_all_mistakes_in_names_are_told_at_once_and_where_they_stand(here):
+    wrong = DIGITS.replace("dataset: digits", "dataset: digit").replace("student: mlp", "student: mpl")
+    code, told = here(wrong.replace("[none, kd]", "[none, [kd, att], [kd, kd]]").replace("steps", "stepps"))
+    assert code == 2 and "5 problems" in told
+    for field, meant in (("dataset", "digits"), ("student", "mlp"), ("stepps", "steps")):
+        assert re.search(rf"sweep.yaml:\d+:\d+ fixed.{field} .*? Did you mean `{meant}`?", told)
+    assert "the sum 'kd+att'" in told and "Did you mean `kd+at`?" in told
+    assert "the sum 'kd+kd'" in told and "Did you mean `kd`?" in told
+
+
+def test_the_results_of_another_study_are_no_results_of_this_sweep(folder, capsys):
+    (folder / "sweep.yaml").write_text(DIGITS)
+    Store(folder / "results/taught").prepare({"name": "taught", "study": "spectral"}, {})
+    for verb in ("run", "plan", "status"):
+        assert main([verb, "sweep.yaml"]) == 2
+        assert "was written by another sweep of the same name" in capsys.readouterr().err
 
 
 def test_an_npz_that_is_missing_is_told_before_anything_starts(here, folder):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 MOST_TRIALS = 100_000_000
 
 
-def keys(given: Mapping[str, Node], known: Known, root: Node, problems: Problems) -> None:
-    """The file has the keys of a sweep file, and a name is among them."""
+def keys(written: Mapping[str, Node], given: Mapping[str, Node], known: Known, root: Node, problems: Problems) -> None:
+    """What is `written` has the keys of a sweep file, and a name is among those that are meant, `given`."""
     if "name" not in given:
         problems.append(Problem(root.place, "name", "The file has no `name`. It names the results folder."))
-    for key, node in given.items():
+    for key, node in written.items():
         if key in KEYS:
             continue
         if known.owners(key):

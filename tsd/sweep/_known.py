@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 
 from tsd.families import SUM, Family
 from tsd.fields import Field, Scalar
 from tsd.sweep._yaml import Node
-from tsd.sweep.problems import Problem, listed, nearest, shorten
+from tsd.sweep.problems import Problem, listed, near, nearest, shorten
 
 KEYS = ("name", "study", "fixed", "axes", "zip", "when", "except", "seeds", "resources")
 """The keys of a sweep file."""
@@ -25,7 +25,8 @@ class Known:
         own: the study's own fields. A field whose value is a member of a family has the members' names as its choices.
         members: for each such field, the members that the sweep names, each with its fields.
         families: for each such field, the family.
-        complete: False where a study or member is unknown, so that nothing can be said of the fields that it may have.
+        complete: False where a study or member is unknown and none is near, so that nothing can be said of the fields
+            that it may have.
     """
 
     study: str
@@ -51,8 +52,8 @@ class Known:
         named = "".join(f" nor `{member}`" for members in self.members.values() for member in members)
         who = f"Neither `{self.study}`{named} has a" if named else f"`{self.study}` has no"
         keys = KEYS if node.key.rank else ()  # `--set sedes=2` may have meant `seeds`.
-        near = nearest(name, [*self.names(), *keys])
-        hint = self._elsewhere(name) or near or f"\nThe fields are {listed(self.names())}."
+        hint = self._elsewhere(name) or nearest(name, [*self.names(), *keys])
+        hint = hint or f"\nThe fields are {listed(self.names())}."
         return node.misnamed(f"{who} field `{shorten(name)}`.{hint}")
 
     def _elsewhere(self, name: str) -> str:
@@ -67,13 +68,16 @@ class Known:
         """The value of the field `name`; None, with the problem told, where it does not fit."""
         value: Scalar | None = None
         owners = self.owners(name)
-        given = _value(node, self.families[name]) if name in self.families else node.value
+        family = self.families.get(name)
+        given = _value(node, family) if family else node.value
         for owner, field in owners.items():
             try:
                 value = field.parse(given)
             except ValueError:
                 whose = f"; `{owner}` expects" if len(owners) > 1 else ", expected"
-                problems.append(node.problem(f"Found {node.found()}{whose} {field.expected()}.{_hint(node, field)}"))
+                found = f"the sum '{given}'" if isinstance(given, str) and given != node.value else node.found()
+                hint = _hint_at_member(given, family) if family and isinstance(given, str) else _hint(node, field)
+                problems.append(node.problem(f"Found {found}{whose} {field.expected()}.{hint}"))
                 return None
         return value
 
@@ -87,7 +91,7 @@ def known(study: str, module: ModuleType | None, root: Mapping[str, Node]) -> Kn
     complete = True
     for part, family in module.Trial.parts.items():
         names = family.names()
-        named = [*_given(part, family, root)] or [own[part].default]
+        named = [_meant(value, family) for value in _given(part, family, root)] or [own[part].default]
         complete = complete and all(family.has(name) for name in named)
         sums = list(dict.fromkeys(name for name in named if family.has(name) and name not in names))
         members[part] = {name: member_fields(family, name) for name in [*names, *sums] if name in named}
@@ -103,15 +107,28 @@ def member_fields(family: Family, name: str) -> dict[str, Field]:
     return declared
 
 
-def _given(part: str, family: Family, root: Mapping[str, Node]) -> Iterable[object]:
+def _given(part: str, family: Family, root: Mapping[str, Node]) -> Iterator[object]:
     """Every value that the file gives the field `part`, whether good or not."""
-    fixed, axes, zips = (root[key].value if key in root else None for key in ("fixed", "axes", "zip"))
+    return (_value(node, family) for node in written(part, root))
+
+
+def written(name: str, root: Mapping[str, Node]) -> Iterator[Node]:
+    """Every value of the field `name` under `fixed`, `axes`, `zip` and `when`."""
+    fixed, axes, zips, when = (root[key].value if key in root else None for key in ("fixed", "axes", "zip", "when"))
     entries = [n.value for n in zips] if isinstance(zips, list) else []
-    for section in (fixed, axes, *entries):
-        if isinstance(section, dict) and part in section:
-            node = section[part]
-            values = node.value if isinstance(node.value, list) and section is not fixed else [node]
-            yield from (_value(each, family) for each in values)
+    rules = [n.value.get("axes") for n in when if isinstance(n.value, dict)] if isinstance(when, list) else []
+    for section in (fixed, axes, *entries, *(rule.value for rule in rules if rule)):
+        if isinstance(section, dict) and name in section:
+            node = section[name]
+            yield from node.value if isinstance(node.value, list) and section is not fixed else [node]
+
+
+def _meant(value: object, family: Family) -> object:
+    """The member, or sum of different members, that `value` names, or is near to."""
+    if family.has(value) or not isinstance(value, str):
+        return value
+    terms = value.split(SUM) if family.summed else [value]
+    return SUM.join(dict.fromkeys(near(term, family.names()) or term for term in terms))
 
 
 def _value(node: Node, family: Family) -> object:
@@ -127,6 +144,11 @@ def _agree(found: Known) -> None:
         owners = found.owners(name)
         if len({field.type for field in owners.values()}) > 1 or (len(owners) > 1 and found.study in owners):
             raise TypeError(f"{', '.join(owners)} declare the field `{name}` differently; rename it in all but one")
+
+
+def _hint_at_member(text: str, family: Family) -> str:
+    meant = _meant(text, family)
+    return f"\nDid you mean `{meant}`?" if family.has(meant) else ""
 
 
 def _hint(node: Node, field: Field) -> str:

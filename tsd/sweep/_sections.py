@@ -15,7 +15,7 @@ from tsd.fields import Scalar
 from tsd.sweep import _axes
 from tsd.sweep._known import Known
 from tsd.sweep._yaml import Node
-from tsd.sweep.problems import Problem, listed, nearest, shorten
+from tsd.sweep.problems import Problem, listed, near, nearest, shorten
 
 Problems = list[Problem]
 Values = tuple[Scalar, ...]
@@ -40,17 +40,33 @@ class Resources:
 
 
 def mapping(node: Node, problems: Problems, keys: Collection[str] | None = None, noun: str = "key") -> dict[str, Node]:
-    """The entries of a mapping; nothing is an empty one. With `keys`, entries under another key are problems."""
+    """The entries of a mapping; nothing is an empty one.
+
+    With `keys`, another key is a problem, and its entry is read as that of the key that is nearest, so that what is
+    wrong below it is told at once.
+    """
     if node.value is None:
         return {}
     if not isinstance(node.value, dict):
         problems.append(node.problem(f"Found {node.found()}, expected a mapping (`key: value`)."))
         return {}
+    if keys is None:
+        return node.value
     for name, entry in node.value.items():
-        if keys is not None and name not in keys:
+        if name not in keys:
             hint = nearest(name, keys) or f"\nThere are {listed([*keys])}."
             problems.append(entry.misnamed(f"Unknown {noun} `{shorten(name)}`.{hint}"))
-    return {name: entry for name, entry in node.value.items() if keys is None or name in keys}
+    return meant(node.value, keys)
+
+
+def meant(entries: Mapping[str, Node], keys: Collection[str]) -> dict[str, Node]:
+    """The entries under `keys`; one under another key is that of the nearest key, where that is not given."""
+    found = {name: entry for name, entry in entries.items() if name in keys}
+    for name, entry in entries.items():
+        key = name if name in keys else near(name, keys)
+        if key:
+            found.setdefault(key, entry)
+    return found
 
 
 def sequence(node: Node, problems: Problems, of: str) -> list[Node]:

@@ -12,6 +12,7 @@ import duckdb
 
 from tsd.store import Store
 from tsd.sweep import grid, plan, spec
+from tsd.sweep.problems import SweepFileError
 from tsd.sweep.shapes import Limits, gpu_share
 from tsd.sweep.spec import Sweep
 from tsd.sweep.sql import quoted
@@ -44,21 +45,18 @@ class Asked:
     @classmethod
     @contextmanager
     def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Iterator[Asked]:
-        """Read, check and expand `file`, in a database that is gone afterwards. Raises UserError."""
+        """Read, check and expand `file`, in a database that is gone afterwards.
+
+        Raises:
+            UserError: the file or the condition is wrong, or the results folder is another sweep's.
+        """
         sweep = spec.load(file, overrides)
         store = Store.of(results, sweep.name)
+        store.refuse_another(sweep.as_dict())
         with grid.workspace() as connection:
-            asked = cls(
-                sweep,
-                grid.expand(sweep, connection, where),
-                connection,
-                store,
-                file,
-                where is None,
-                _flags(results, overrides, where),
-            )
-            asked.check()
-            yield asked
+            expanded = grid.expand(sweep, connection, where)
+            flags = _flags(results, overrides, where)
+            yield cls(sweep, expanded, connection, store, file, where is None, flags)
 
     def command(self, *words: str, results: bool = True) -> str:
         """A command about the same trials, ready to be typed: `command("failures")`, `command("run", "--here")`."""
@@ -67,10 +65,19 @@ class Asked:
         return shlex.join(["python", "-m", "tsd.sweep", verb, str(self.file), *flags, *more])
 
     def check(self) -> None:
-        """Let the study judge values of fields that a declaration cannot judge, such as the name of a data set."""
-        for name, check in getattr(self.sweep.module, "CHECKS", {}).items():
-            for (value,) in self.connection.execute(f"SELECT DISTINCT {quoted(name)} FROM trials").fetchall():
-                check(value)
+        """Let the study judge what the trials ask for and a declaration cannot judge, such as the name of a data set.
+
+        Raises:
+            SweepFileError: something of that kind cannot be meant, or is not at hand on this machine.
+        """
+        asked = {
+            name: {
+                value for (value,) in self.connection.execute(f"SELECT DISTINCT {quoted(name)} FROM trials").fetchall()
+            }
+            for name in self.sweep.judged
+        }
+        if wrong := self.sweep.doubts(lambda name, value: value in asked[name]):
+            raise SweepFileError(wrong)
 
     def compare(self, mode: str, *, move_damaged: bool = False) -> plan.Standing:
         """How the trials stand. What is stored and not asked for is counted only where all trials are at hand."""
@@ -82,7 +89,8 @@ class Asked:
         return gpu_share(self.connection, self.sweep.static)
 
     def plan(self, limits: Limits, mode: str) -> plan.Plan:
-        """What a run would do; orphans are counted as `compare` does."""
+        """What a run would do; orphans are counted as `compare` does. Raises SweepFileError as `check` does."""
+        self.check()
         planned = plan.make(self.sweep, self.grid, self.connection, self.store, limits=limits, mode=mode)
         return planned if self.whole else replace(planned, orphans=0)
 

@@ -32,7 +32,7 @@ def _asked(plan: Plan) -> str:
     merged = f"  − {number(plan.grid.merged)} equal" if plan.grid.merged else ""
     added = f"  + {number(plan.grid.added)} by when" if plan.grid.added else ""
     steps = f"{product or 'one point'}{merged}{added}{removed}"
-    return f"{plan.sweep.name}   {steps}  = {number(plan.grid.total)} trials of {plan.sweep.study}"
+    return f"{plan.sweep.name}   {steps}  = {counted(plan.grid.total, 'trial')} of {plan.sweep.study}"
 
 
 def _against(plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from tsd.errors import UserError
 
@@ -58,11 +59,24 @@ class SweepFileError(UserError):
         return "\n".join([*map(str, self.problems[:MOST_SHOWN]), *hidden, ending])
 
 
-def nearest(name: str, among: Iterable[str]) -> str:
-    """`Did you mean …?` as a line of its own, or nothing where no name is near."""
+def near(name: str, among: Iterable[str]) -> str | None:
+    """The one of `among` that is likely to be meant by `name`."""
     lowered = {candidate.lower(): candidate for candidate in among}
     found = get_close_matches(name.lower(), lowered, n=1, cutoff=0.65)
-    return f"\nDid you mean `{lowered[found[0]]}`?" if found else ""
+    return lowered[found[0]] if found else None
+
+
+def nearest(name: str, among: Iterable[str]) -> str:
+    """`Did you mean …?` as a line of its own, or nothing where no name is near."""
+    found = near(name, among)
+    return f"\nDid you mean `{found}`?" if found else ""
+
+
+def nearest_file(path: Path) -> str:
+    """The same of a sweep file: one that lies where `path` was looked for, or in `sweeps/`."""
+    beside = {file.stem: file for folder in (Path("sweeps"), path.parent) for file in folder.glob("*.y*ml")}
+    found = near(path.stem, beside)
+    return f"\nDid you mean `{beside[found]}`?" if found else ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, 
         flags: how the runner was asked for (`--here`), for the commands that are printed.
     """
     store = asked.store
-    store.refuse_another(asked.sweep.as_dict())
+    asked.check()
     standing = asked.compare(mode, move_damaged=True)
     for name in standing.damaged:
         console.print(f"The part {name} is cut short or damaged; it is in damaged/ and its trials run again.", **PLAIN)

@@ -13,7 +13,7 @@ resources: {cpu: 1, gpu: 0}
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as attribute
 from itertools import takewhile
@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from tsd.engine.rng import STREAMS
+from tsd.errors import UserError
 from tsd.families import Family
 from tsd.fields import Field, Role, Scalar
 from tsd.studies import STUDIES
@@ -29,7 +30,7 @@ from tsd.sweep import _checks, _known, _overrides, _sections, _yaml, columns
 from tsd.sweep._known import KEYS
 from tsd.sweep._sections import Problems, Resources, Values, When
 from tsd.sweep._yaml import Node
-from tsd.sweep.problems import Place, Problem, SweepFileError, listed, nearest
+from tsd.sweep.problems import Place, Problem, SweepFileError, listed, near, nearest, nearest_file
 
 __all__ = ["Resources", "Sweep", "SweepFileError", "When", "load"]
 
@@ -55,6 +56,7 @@ class Sweep:
         members: for each field that names members of a family, the members named here, each with its own fields.
         module: the study.
         places: where the conditions stand: `when[0].if`, `except[0]`.
+        judged: the values that the file gives to fields of the study's `CHECKS`, by field.
         question: what the file asks: its first comment, as far as the first question mark; "" where there is none.
     """
 
@@ -73,6 +75,7 @@ class Sweep:
     members: Mapping[str, Mapping[str, Mapping[str, Field]]] = attribute(repr=False)
     module: ModuleType = attribute(repr=False, compare=False)
     places: Mapping[str, Place] = attribute(repr=False, compare=False)
+    judged: Mapping[str, Sequence[Node]] = attribute(repr=False, compare=False)
     question: str = attribute(default="", repr=False, compare=False)
 
     @property
@@ -90,6 +93,21 @@ class Sweep:
         """What a condition may use, with SQL types: the fields of a trial and the seed of every stream."""
         types = {name: SQL_TYPES[field.type] for name, field in self.fields.items()}
         return types | {f"seed_{stream}": "BIGINT" for stream in STREAMS}
+
+    def doubts(self, asked: Callable[[str, object], bool] = lambda name, value: True) -> Problems:
+        """What the study says of values that a declaration cannot judge, such as the name of a data set.
+
+        Args:
+            asked: (field, value) → whether a trial has it.
+        """
+        found = []
+        for name, nodes in self.judged.items():
+            for node in (node for node in nodes if isinstance(node.value, str) and asked(name, node.value)):
+                try:
+                    self.module.CHECKS[name](node.value)
+                except UserError as error:
+                    found.append(node.problem(str(error)))
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """The sweep in plain lists, mappings and scalars."""
@@ -124,7 +142,7 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
         raise SweepFileError([*problems, root.problem(f"{found}, expected a mapping of the keys {listed(KEYS)}.")])
     sweep = _read(root.value, root, path, studies, problems)
     if sweep is None or problems:
-        raise SweepFileError(problems)
+        raise SweepFileError([*problems, *(sweep.doubts() if sweep else [])])
     return replace(sweep, question=_question(text))
 
 
@@ -134,15 +152,17 @@ def _question(text: str) -> str:
     return asked + mark if mark else ""
 
 
-def _read(given: dict[str, Node], root: Node, path: Path, studies: Family, problems: Problems) -> Sweep | None:
-    """The sweep of the sections `given`; None where its study is not known."""
+def _read(written: dict[str, Node], root: Node, path: Path, studies: Family, problems: Problems) -> Sweep | None:
+    """The sweep of the sections `written`; None where its study is not known. What is misnamed is read as what is
+    nearest, so that all problems are told at once."""
+    given = _sections.meant(written, KEYS)
 
     def section(key: str) -> Node:
         return given.get(key, Node(None, root.place, root.place, key))
 
     module, name = _study(given, root, studies, problems)
     known = _known.known(name, module, given)
-    _checks.keys(given, known, root, problems)
+    _checks.keys(written, given, known, root, problems)
     fixed = _sections.read_fixed(section("fixed"), known, problems)
     axes = _sections.read_axes(section("axes"), known, problems)
     zips = _sections.read_zips(section("zip"), known, problems)
@@ -170,6 +190,7 @@ def _read(given: dict[str, Node], root: Node, path: Path, studies: Family, probl
         members=known.members,
         module=module,
         places=_places(given),
+        judged={field: [*_known.written(field, given)] for field in getattr(module, "CHECKS", {})},
     )
     _checks.size(sweep, root, problems)
     if known.complete:
@@ -199,8 +220,7 @@ def _text(path: Path) -> str:
     except IsADirectoryError:
         raise fail("This is a folder, expected a sweep file.") from None
     except FileNotFoundError:
-        beside = [str(p) for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        raise fail(f"There is no such file.{nearest(str(path), beside)}") from None
+        raise fail(f"There is no such file.{nearest_file(path)}") from None
     except (OSError, ValueError) as error:
         raise fail(f"The file cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(data) > MOST_BYTES:
@@ -214,13 +234,15 @@ def _text(path: Path) -> str:
 
 
 def _study(given: dict[str, Node], root: Node, studies: Family, problems: Problems) -> tuple[ModuleType | None, str]:
-    """The study's module and name; no module, and a problem, where there is no such study."""
+    """The study's module and name, or those of the nearest; no module where none is near. What is not there is a
+    problem."""
     if "study" not in given:
         problems.append(Problem(root.place, "study", f"The file names no study. There are {listed(studies.names())}."))
         return None, ""
     node = given["study"]
-    if isinstance(node.value, str) and node.value in studies.names():
-        return studies.load(node.value), node.value
-    near = nearest(node.value, studies.names()) if isinstance(node.value, str) else ""
-    problems.append(node.problem(f"Found {node.found()}, expected one of {listed(studies.names())}.{near}"))
-    return None, str(node.value)
+    names, text = studies.names(), node.value if isinstance(node.value, str) else ""
+    if text not in names:
+        expected = f"expected one of {listed(names)}.{nearest(text, names)}"
+        problems.append(node.problem(f"Found {node.found()}, {expected}"))
+    name = near(text, names)
+    return (studies.load(name), name) if name else (None, str(node.value))

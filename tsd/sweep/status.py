@@ -7,7 +7,7 @@ from typing import Any
 
 from tsd.sweep import runs
 from tsd.sweep.asked import Asked
-from tsd.words import number
+from tsd.words import counted, number
 
 COUNTED = {"done": "done", "diverged": "diverged", "failed": "failed", "new": "waiting", "orphans": "orphans"}
 """What is counted of a `Standing`, and what a person reads for it."""
@@ -51,5 +51,5 @@ class Status:
 
     def __str__(self) -> str:
         shown = " · ".join(f"{number(n)} {COUNTED[name]}" for name, n in self.counts.items() if n)
-        stored = f"{self.name}   {number(self.trials)} trials: {shown or 'nothing stored'}   ({self.store})"
+        stored = f"{self.name}   {counted(self.trials, 'trial')}: {shown or 'nothing stored'}   ({self.store})"
         return "\n".join([stored, *map(runs.render, self.runs)])

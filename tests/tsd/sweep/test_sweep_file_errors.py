@@ -51,6 +51,22 @@ FILES = {
         width: 30
         colour: red
         """,
+    "misnamed_keys_and_what_stands_below_them": """
+        Name: x
+        study: plain
+        fixxed: {widht: 30}
+        axess:
+          lr: [a, 2]
+        zips: [{shift: [1, 2], l2: [1]}]
+        whenn: [{iff: "widht > 3", axis: {note: 3}}]
+        exceptt: ["widht < 3"]
+        sedes: {inti: 0}
+        """,
+    "names_that_are_nearly_right": """
+        name: x
+        study: scool
+        fixed: {method: kdd, temprature: 3, soft_weight: 7}
+        """,
     "unknown_study": """
         name: x
         study: plane
