@@ -29,7 +29,8 @@ class Cells:
     Args:
         frame: a row for each combination of the axes that occurs: the axes, `_n` seeds with a value, their `_mean`, its
             `_free` and `_sd` (see `moments`; of independent seeds n and their standard deviation), how many `_trials`
-            there are, and how many of them `_diverged` or `_failed`. No column of a study begins so.
+            there are, how many of them `_diverged` or `_failed`, how many settings of `pooled` they were `_asked`, and
+            of how many `_settings` there is a value. No column of a study begins so.
         axes, value: the columns' names.
         rows: the repetitions behind them, in memory: a row for each cell and combination of seeds, `_v` its mean of the
             value. Of outcomes, the trials.
@@ -82,6 +83,7 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     each = tally(trials, [*axes, *seeds], value, pooled)
     found = each.over(each.table(_repetitions(each, axes, bool(pooled))))
     frame = joined(moments(found, axes, crossing(found)), states(each, placed), placed)
+    frame = _with_settings(frame, each, placed, bool(pooled))
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
     lost = totals(trials if rows.step else each, placed, value)
     return Cells(frame, tuple(axes), value, found, lost, pooled, streams(each))
@@ -125,6 +127,17 @@ def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataF
     frame = means.merge(counts, on=on, how="outer") if on else means.merge(counts, how="cross")
     whole = ["_n", "_trials", "_diverged", "_failed"]
     return frame.assign(**frame[whole].fillna(0).astype("int64"))
+
+
+def _with_settings(frame: pd.DataFrame, each: Rows, axes: list[str], pooled: bool) -> pd.DataFrame:
+    """The cells with the number of settings of their trials, and of those that have a value."""
+    if not pooled:
+        return frame.assign(_asked=1, _settings=1)
+    bits = "bit_or(_bits) AS _all, coalesce(bit_or(_bits) FILTER (_known), 0) AS _own"
+    words = f"SELECT {listed([*axes, '_word'])}, {bits} FROM rows WHERE {applies(axes)} {grouped([*axes, '_word'])}"
+    counts = "sum(bit_count(_all)) AS _asked, sum(bit_count(_own)) AS _settings"
+    settings = each.sql(f"SELECT {', '.join([*map(quoted, axes), counts])} FROM ({words}) {grouped(axes)}")
+    return frame.merge(settings, on=axes, how="left") if axes else frame.merge(settings, how="cross")
 
 
 def _pooled(trials: Rows, axes: Sequence[str]) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.data.cells import Cells, gather
 from analysis.data.rows import Rows
-from analysis.errors import unknown
+from analysis.errors import AnalysisError, unknown
 from analysis.statistics.differences import Compared, Difference, Place, by_place, of_iqms, of_means, place_of, settled
 from analysis.statistics.intervals import Interval, Sample, bootstrap_interval, iqm_interval, mean_interval
 
@@ -43,6 +43,8 @@ class Entry:
         best: whether it is the best of its column or is not shown to differ from the best.
         difference: to the reference row, where there is one, and its test.
         diverged, failed: trials that ended so.
+        settings, asked: how many settings of the parameters that are averaged over have a value, and how many trials
+            there are of. Where all trials of a setting are lost, the cell is in no comparison.
     """
 
     n: int
@@ -51,6 +53,8 @@ class Entry:
     difference: Difference | None
     diverged: int
     failed: int
+    settings: int = 1
+    asked: int = 1
 
 
 @dataclass(frozen=True)
@@ -103,27 +107,36 @@ def compare(
         correct: "holm" adjusts what ties with the best for all comparisons of the table, and so the differences to
             the reference.
     Raises:
-        AnalysisError: a column is unknown or the value not a number.
+        AnalysisError: a column is unknown or named twice, or the value not a number.
     """
+    if len({*axes, value}) < 3:
+        raise AnalysisError(
+            f"--rows {axes[0]} --columns {axes[1]} --value {value}: these must be three different columns.\n"
+            "Leave --columns out for a table of one column."
+        )
     cells = gather(rows, [a for a in axes if a], value)
     sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)
     found = {place_of(r, cells): r for r in cells.frame.to_dict("records")}
     samples = {place: Sample(r["_free"], r["_mean"], r["_sd"]) for place, r in found.items() if r["_n"] > 0}
     means = _means(cells, samples, interval)
-    champions = _champions(means, better)
-    targets = {} if reference is None else dict.fromkeys(sides[1].values, target)
+    whole = {place: means[place] for place in samples if found[place]["_settings"] == found[place]["_asked"]}
+    champions = _champions(whole, better)
+    targets = {} if reference is None else {column: target for row, column in whole if row == target}
     to_best, to_target = (
-        settled(_compared(cells, samples, rows_, interval), correct is not None) for rows_ in (champions, targets)
+        settled(_compared(cells, samples, whole, rows_, interval), correct is not None)
+        for rows_ in (champions, targets)
     )
     entries = {
         place: Entry(
             n=r["_n"],
             mean=means.get(place, UNKNOWN),
-            best=champions.get(place[1]) == place[0] or (place in to_best and to_best[place].is_tie()),
+            best=_is_best(place, champions, whole, to_best),
             difference=to_target.get(place),
             diverged=r["_diverged"],
             failed=r["_failed"],
+            settings=r["_settings"],
+            asked=r["_asked"],
         )
         for place, r in found.items()
     }
@@ -156,12 +169,28 @@ def _champions(means: Mapping[Place, Interval], better: str | None) -> dict[Any,
     return {column: row for row, column in sorted(means, key=lambda place: sign * means[place].mean)}
 
 
+def _is_best(
+    place: Place, champions: Mapping[Any, Any], means: Mapping[Place, Interval], to_best: Mapping[Place, Difference]
+) -> bool:
+    """Whether it is as good as the best, or was compared with it and not shown to differ."""
+    if place not in means or place[1] not in champions:
+        return False
+    tie = place in to_best and to_best[place].is_tie()
+    return tie or means[place].mean == means[champions[place[1]], place[1]].mean
+
+
 def _compared(
-    cells: Cells, samples: Mapping[Place, Sample], targets: Mapping[Any, Any], kind: str
+    cells: Cells,
+    samples: Mapping[Place, Sample],
+    places: Collection[Place],
+    targets: Mapping[Any, Any],
+    kind: str,
 ) -> dict[Place, Compared]:
+    """Comparisons of `places` with the target row of their column."""
     if not targets:
         return {}
-    return of_iqms(cells, targets) if kind == "iqm" else of_means(cells, samples, targets)
+    found = of_iqms(cells, targets) if kind == "iqm" else of_means(cells, samples, targets)
+    return {place: compared for place, compared in found.items() if place in places}
 
 
 def _means(cells: Cells, samples: Mapping[Place, Sample], kind: str) -> dict[Place, Interval]:

@@ -6,6 +6,7 @@ interval is NaN, never zero and never guessed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,8 @@ def iqm_difference(a: ArrayLike, b: ArrayLike, *, paired: bool, level: float = L
     """The inter-quartile mean of `a` minus that of `b`, with a bootstrap interval and a two-sided bootstrap p.
 
     Args:
-        a, b: shapes (n,) and (m,); pairs, drawn together, where `paired`. With n or m < 2 bounds and p are NaN.
+        a, b: shapes (n,) and (m,); pairs, drawn together, where `paired`. With n or m < 2 bounds and p are NaN. p is
+            no less than the least p of a permutation test, which draws from few values cannot see.
     """
     from scipy.stats import trim_mean
 
@@ -140,7 +142,8 @@ def iqm_difference(a: ArrayLike, b: ArrayLike, *, paired: bool, level: float = L
     drawn = trim_mean(one[first], 0.25, axis=1) - trim_mean(two[second], 0.25, axis=1)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Interval(mean, float(low), float(high)), min(1.0, 2 * (tail + 1) / (IQM_DRAWS + 1))
+    least = 2 / (2 ** len(one) if paired else math.comb(len(one) + len(two), len(one)))
+    return Interval(mean, float(low), float(high)), min(1.0, max(least, 2 * (tail + 1) / (IQM_DRAWS + 1)))
 
 
 def bootstrap_interval(values: ArrayLike, level: float = LEVEL, resamples: int = 9999, seed: int = 0) -> Interval:

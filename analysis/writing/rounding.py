@@ -22,18 +22,22 @@ from analysis.writing.provenance import Provenance, Told
 from analysis.writing.tables import Said, Table
 
 NOTHING = "–"
+NAMELESS = "(empty)"
 NO_BOLD = "Nothing is in bold: whether more or less is better was not said."
 NO_LOCK: Mapping[str, Any] = {}
 KINDS = {
     "t": "Mean over seeds and its 95 % t interval.",
     "bootstrap": "Mean over seeds and its 95 % bootstrap interval (BCa).",
     "iqm": "Inter-quartile mean over seeds and its 95 % bootstrap interval.",
+    "crossed": "Mean over seeds and its 95 % t interval, in which the errors of streams that cross add up.",
 }
 PAIRING = {
     "paired": "paired by seed",
     "Welch": "Welch where seeds are not shared",
     "unpaired": "unpaired where seeds are not shared",
 }
+ENOUGH = 6
+"""Seeds of which a bootstrap interval can hold 95 %: the chance that n values enclose their median is 1 − 2^(1 − n)."""
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
 
@@ -72,24 +76,53 @@ def told(
     published: Beside | None = None,
 ) -> Told:
     """What the numbers after a mean are, what is in bold, and how rows were compared."""
-    pairs = " or ".join(sorted(comparison.pairings, key=list(PAIRING).index))
-    for how, words in PAIRING.items():
-        pairs = pairs.replace(how, words)
-    to_best, to_target = comparison.tests
-    holm = f", after Holm for {to_best} comparisons" if to_best else ""
-    ties = (
-        f" and what does not differ from it (95 %, {pairs}{holm})"
-        if pairs
-        else "; too few seeds to tell what ties with it"
-    )
-    bold = f"Bold: the best of a column{ties}." if comparison.better else NO_BOLD
-    at_once = f", {to_target} at once after Bonferroni" if to_target else ""
-    difference = (
-        f"In brackets: the difference to {comparison.reference}{f' (95 %, {pairs}{at_once})' if pairs else ''}."
-    )
-    more = [bold, *([difference] if comparison.reference is not None else [])]
+    more = [*_bootstrapped(comparison), _bold(comparison)]
+    if comparison.reference is not None:
+        at_once = f", {comparison.tests[1]} at once after Bonferroni" if comparison.tests[1] else ""
+        how = _how(comparison)
+        more.append(
+            f"In brackets: the difference to {_name(comparison.reference)}{f' ({how}{at_once})' if how else ''}."
+        )
+    if any(e.settings < e.asked for e in comparison.entries.values()):
+        more.append("A cell that lost all trials of a setting is in no comparison.")
     more += [published.told()] if published else []
-    return Told("table", asked, KINDS[comparison.interval], comparison.interval, more, comparison.missing(), lock=lock)
+    kind = comparison.interval
+    interval = KINDS["crossed" if kind == "t" and _is_crossed(comparison) else kind]
+    return Told("table", asked, interval, kind, more, comparison.missing(), lock=lock)
+
+
+def _how(comparison: Comparison) -> str:
+    """How rows were compared; "" where none were."""
+    pairs = " or ".join(PAIRING[how] for how in PAIRING if how in comparison.pairings)
+    return f"95 %{' t' if comparison.interval == 'bootstrap' else ''}, {pairs}" if pairs else ""
+
+
+def _bold(comparison: Comparison) -> str:
+    how, tests = _how(comparison), comparison.tests[0]
+    if not comparison.better:
+        return NO_BOLD
+    if not how:
+        return "Bold: the best of a column; too few seeds to tell what ties with it."
+    lone = "; one seed is compared with nothing" if any(e.n == 1 for e in comparison.entries.values()) else ""
+    holm = f", after Holm for {tests} comparisons" if tests else ""
+    return f"Bold: the best of a column and what does not differ from it ({how}{holm}){lone}."
+
+
+def _bootstrapped(comparison: Comparison) -> list[str]:
+    """What a bootstrap does not see: that seeds are few, or that they cross."""
+    if comparison.interval == "t":
+        return []
+    fewest = min((e.n for e in comparison.entries.values() if e.n > 1), default=ENOUGH)
+    most = 100 * (1 - 2.0 ** (1 - fewest))
+    few = f"The bootstrap never leaves the values it draws from: of {fewest} seeds it holds {most:.3g} % at most."
+    crossed = "It takes seeds that cross as independent ones: see the t interval."
+    return [*([few] if fewest < ENOUGH else []), *([crossed] if _is_crossed(comparison) else [])]
+
+
+def _is_crossed(comparison: Comparison) -> bool:
+    """Whether seeds of a cell are no independent repetitions."""
+    frame = comparison.cells.frame
+    return bool((frame["_free"] != frame["_n"])[frame["_n"] > 0].any())
 
 
 @dataclass(frozen=True)
@@ -139,9 +172,13 @@ def _said(entry: Entry | None, rounding: Rounding, differences: Rounding, most: 
     return Said(
         text=rounding.text(entry.mean),
         difference=differences.text(entry.difference.interval, signed=True) if entry.difference else "",
-        note=", ".join([*([f"n = {entry.n}"] if entry.n < most else []), *lost]),
+        note=", ".join([*([f"n = {entry.n}"] if entry.n < most else []), *lost, *_settings(entry)]),
         bold=entry.best,
     )
+
+
+def _settings(entry: Entry) -> list[str]:
+    return [f"{entry.settings} of {entry.asked} settings"] if entry.settings < entry.asked else []
 
 
 def _published(published: Beside | None, row: Any, columns: Iterable[Any]) -> list[tuple[str, list[Said]]]:
@@ -168,7 +205,7 @@ def _bounded(mean: float, low: float, high: float, decimals: int, signed: bool) 
 
 
 def _fixed(value: float, decimals: int, sign: str = "-") -> str:
-    return f"{value:{sign}.{decimals}f}".replace("-", "−")
+    return f"{value:{sign}z.{decimals}f}".replace("-", "−")
 
 
 def _power(value: float) -> int:
@@ -180,4 +217,9 @@ def _sentence(text: str) -> str:
 
 
 def _name(value: object) -> str:
-    return f"{value:.6g}".replace("-", "−") if isinstance(value, float) else str(value)
+    """A value of a column as its row or column is called, on one line."""
+    if not isinstance(value, float):
+        return " ".join(str(value).split()) or NAMELESS
+    digits, _, power = f"{value:.6g}".partition("e")
+    raised = f"10{str(int(power)).translate(RAISE)}" if power else ""
+    return " × ".join(part for part in (digits if digits != "1" or not power else "", raised) if part).replace("-", "−")

@@ -10,6 +10,7 @@ from analysis.statistics.intervals import (
     bootstrap_interval,
     half_width,
     holm,
+    iqm_difference,
     iqm_interval,
     mean_interval,
     mean_p,
@@ -115,6 +116,14 @@ def test_the_inter_quartile_mean_forgets_the_outer_quarters():
     found = iqm_interval([-1000.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1000.0])
     assert found.mean == pytest.approx(3.5)
     assert np.isnan(iqm_interval([1.0]).low)
+
+
+def test_a_p_of_few_inter_quartile_means_is_not_less_than_that_of_all_permutations():
+    """Two of the 2³ signs of three differences are as extreme, and two of the 20 ways to part six values."""
+    low, high = np.arange(3.0), np.arange(3.0) ** 2 + 10
+    assert iqm_difference(high, low, paired=True)[1] == pytest.approx(2 / 2**3)
+    assert iqm_difference(high, low, paired=False)[1] == pytest.approx(2 / 20)
+    assert iqm_difference(np.arange(9.0) + 90, np.arange(9.0) ** 1.1, paired=True)[1] < 0.01
 
 
 def test_the_inter_quartile_mean_of_many_normal_values_is_their_mean():

@@ -34,6 +34,10 @@ def compared(data, axes=METHODS, value="test_accuracy", **options) -> Comparison
     return compare(Rows.of(data), axes, value, **options)
 
 
+def _more(comparison: Comparison) -> str:
+    return " ".join(told(comparison, {}).more)
+
+
 def table(folder: Path, axes=METHODS, value="test_accuracy", **options) -> Table:
     """What the verb `table` prints of a folder; its path is left out, so that texts are equal everywhere."""
     rows = Results.open(folder).rows()
@@ -94,6 +98,39 @@ def test_one_seed_has_no_interval_and_no_ties(one_seed: Path):
     assert "±" not in markdown(table(one_seed))
 
 
+def test_equal_means_are_both_best_without_an_interval():
+    frame = pd.DataFrame({"method": ["a", "b", "c"], "test_accuracy": [0.9, 0.9, 0.8], "seed_init": 0})
+    assert [e.best for e in compared(frame, ("method", None)).entries.values()] == [True, True, False]
+
+
+def test_one_seed_is_compared_with_nothing_and_the_footer_says_so():
+    trials = [("a", s, 0.8 + 0.01 * s) for s in range(4)] + [("b", s, 0.7 + 0.01 * s**2) for s in range(4)]
+    frame = pd.DataFrame([*trials, ("c", 0, 0.79)], columns=["method", "seed_init", "test_accuracy"])
+    found = compared(frame, ("method", None))
+    assert [e.best for e in found.entries.values()] == [True, False, False]
+    assert "what does not differ from it (95 %, paired by seed); one seed is compared with nothing." in _more(found)
+
+
+def test_a_cell_that_lost_a_setting_is_told_and_in_no_comparison(few_samples: Path):
+    """`at` diverged at 10 samples with seed 0: its mean is of 50 samples alone, and the highest."""
+    found = compared(load(few_samples), ("method", "seed_init"), reference="at")
+    lost = found.entries["at", 0]
+    assert (lost.settings, lost.asked) == (1, 2)
+    assert lost.mean.mean > found.entries["kd", 0].mean.mean
+    assert [found.entries[m, 0].best for m in ("none", "kd", "at")] == [False, True, False]
+    assert found.entries["kd", 0].difference is None
+    assert found.entries["kd", 1].difference is not None
+    cells = dict(in_words(found, provenance(told(found, {}), found.cells, Source())).lines)
+    assert cells["at"][0].note == "1 diverged, 1 of 2 settings"
+    assert "A cell that lost all trials of a setting is in no comparison." in _more(found)
+
+
+def test_rows_columns_and_value_are_three_columns(few_samples: Path):
+    for axes, value in ((("method", "method"), "nll"), (("nll", None), "nll"), (("method", "nll"), "nll")):
+        with pytest.raises(AnalysisError, match="three different columns"):
+            compared(load(few_samples), axes, value)
+
+
 def test_differences_are_to_the_reference_and_paired(few_samples: Path):
     found = compared(load(few_samples), reference="none")
     trials = load(few_samples, where="samples_per_class = 50").pivot(index="seed_init", columns="method")
@@ -145,6 +182,7 @@ def test_a_table_of_lost_trials_alone_says_so(tmp_path: Path):
         (Interval(0.81234, np.nan, np.nan), [], "0.8123"),
         (Interval(20.0, 20.0, 20.0), [], "20.00 ± 0.00"),
         (Interval(0.0, 0.0, 0.0), [], "0 ± 0"),
+        (Interval(-0.001, -0.5, 0.498), [], "0.00 ± 0.50"),
         (Interval(1.234e-5, 1.19e-5, 1.278e-5), [], "(1.234 ± 0.044) × 10⁻⁵"),
         (Interval(2.5, 2.0, 3.0), [Interval(2.5e-4, 2e-4, 3e-4)], "2.50 ± 0.50"),
         (Interval(2.5e-4, 2e-4, 3e-4), [Interval(2.5, 2.0, 3.0)], "(2.50 ± 0.50) × 10⁻⁴"),
@@ -301,6 +339,31 @@ def test_inter_quartile_means_are_told_as_such(few_samples: Path):
     assert told(found, {}).interval.startswith("Inter-quartile mean over seeds")
     values = load(few_samples, where="method = 'kd' and samples_per_class = 50")["test_accuracy"]
     assert found.entries["kd", 50].mean.mean == pytest.approx(sorted(values)[1] / 2 + sorted(values)[2] / 2)
+
+
+def test_a_bootstrap_says_where_it_cannot_hold_what_it_promises():
+    """Three values enclose their median three times of four; an inter-quartile mean wins over another by no less."""
+    rows = [(m, s, 0.8 + 0.1 * (m == "a") + 0.01 * s) for m in "ab" for s in range(6)]
+    frame = pd.DataFrame(rows, columns=["method", "seed_init", "test_accuracy"])
+    few, many = (compared(frame[frame.seed_init < n], ("method", None), interval="iqm") for n in (3, 6))
+    assert "of 3 seeds it holds 75 % at most" in _more(few)
+    assert "at most" not in _more(many)
+    assert [sum(e.best for e in found.entries.values()) for found in (few, many)] == [2, 1]
+    crossed = frame.assign(seed_teacher=frame.seed_init % 2, seed_init=frame.seed_init // 2)
+    assert "takes seeds that cross as independent" in _more(compared(crossed, ("method", None), interval="bootstrap"))
+    assert told(compared(crossed, ("method", None)), {}).interval.endswith(
+        "in which the errors of streams that cross add up."
+    )
+
+
+def test_rows_are_named_on_one_line_and_without_exponents():
+    frame = pd.DataFrame({"lr": [1e-5, 3.16e-7, 0.01, 20.0], "v": 1.0, "seed_init": 0})
+    found = compared(frame, ("lr", None), "v")
+    names = [name for name, _ in in_words(found, provenance(told(found, {}), found.cells, Source())).lines]
+    assert names == ["3.16 × 10⁻⁷", "10⁻⁵", "0.01", "20"]
+    found = compared(frame.assign(lr=["two\nlines", "", " ", "x"]), ("lr", None), "v")
+    names = [name for name, _ in in_words(found, provenance(told(found, {}), found.cells, Source())).lines]
+    assert names == ["(empty)", "(empty)", "two lines", "x"]
 
 
 def test_a_mean_of_nothing_takes_its_digits_from_its_interval():
