@@ -16,12 +16,13 @@ from analysis.data.outcomes import Outcomes, outcomes
 from analysis.data.rows import Rows
 from analysis.drawing import heatmap, style, surface
 from analysis.drawing.axis import Axis
+from analysis.drawing.band import Band
 from analysis.drawing.overlay import Dashes, Overlay, Place, crossing, predicted_border, predicted_line
 from analysis.drawing.plane import Plane
 from analysis.drawing.surface import Surface
 from analysis.drawing.view import View
 from analysis.errors import AnalysisError
-from analysis.statistics.boundary import boundary
+from analysis.statistics.boundary import Heights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 MOST_CELLS = 1_000_000
 MOST_PANELS = 24
 LINES: tuple[Dashes, ...] = (":", "-.", "--")
-MOST_RESAMPLED = 10_000
-"""Cells beyond which the line of a threshold gets no bounds."""
 NO_PREDICTIONS: Mapping[str, Rows] = {}
 EMPTY = '""'
 ACROSS = 3
@@ -48,7 +47,8 @@ class Diagram:
         scale: the colours, which all panels share.
         surfaces: the panels as points with triangles between them, where these are drawn in the place of tiles.
         overlays: lines over the panels.
-        boundaries: of each panel, where the threshold is crossed, with bounds; see `analysis.statistics.boundary`.
+        heights: of each panel, the mean above the threshold and resamplings of it; none where there is no threshold.
+        bands: of each panel, where the seeds leave open on which side of the threshold the mean lies.
     """
 
     view: View
@@ -57,7 +57,8 @@ class Diagram:
     scale: heatmap.Scale
     surfaces: tuple[Surface, ...]
     overlays: tuple[Overlay, ...]
-    boundaries: tuple[pd.DataFrame, ...] = ()
+    heights: tuple[Heights, ...] = ()
+    bands: tuple[Band | None, ...] = ()
 
     @classmethod
     def of(cls, rows: Rows, view: View, predictions: Mapping[str, Rows] = NO_PREDICTIONS) -> Diagram:
@@ -85,8 +86,9 @@ class Diagram:
         if view.threshold is not None:
             shown: Sequence[Plane | Surface] = surfaces or list(panels.values())
             overlays = [crossing(shown, view.value, view.threshold, view.log_value), *overlays]
-        boundaries = _boundaries(view, cells, panels, bool(surfaces))
-        return cls(view, cells, panels, scale, surfaces, tuple(overlays), boundaries)
+        heights = _heights(view, cells, panels, bool(surfaces))
+        bands = tuple(Band.of(h, surfaces[i] if surfaces else None) for i, h in enumerate(heights))
+        return cls(view, cells, panels, scale, surfaces, tuple(overlays), heights, bands)
 
     def missing(self) -> int:
         """Cells in which no trial ran, of a grid that is full but for them."""
@@ -106,23 +108,23 @@ class Diagram:
         """What is drawn, where it is more than means."""
         view = self.view
         minus = f"Colour: each trial minus the one where {view.minus}, with its seeds and other parameters."
-        band = "Light band: the line for other seeds, 95 % bootstrap."
+        band = "Light band: where seeds leave open on which side of the line the mean lies, 95 % bootstrap."
         how = "the outcome of the nearest" if self.scale.categories else "linear over triangles of neighbours"
         dots = "Dots: what was measured; between them" if all(s.dotted for s in self.surfaces) else "Between points"
         between = f"{dots} {how}."
-        said = ((view.minus, minus), (self.surfaces, between), (self.banded(), band))
+        said = ((view.minus, minus), (self.surfaces, between), (self._banded(), band))
         return [words for holds, words in said if holds]
 
     def boundary(self) -> pd.DataFrame:
         """The boundaries of all panels as one table, the panel's value in a column of its own."""
         by = self.view.by
         groups = self.cells.values(by) if by else [None]
-        found = [b.assign(**{by: g}) if by else b for b, g in zip(self.boundaries, groups, strict=False)]
+        tables = [heights.boundary() for heights in self.heights]
+        found = [t.assign(**{by: g}) if by else t for t, g in zip(tables, groups, strict=False)]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
-    def banded(self) -> bool:
-        """Whether the line of the threshold has bounds."""
-        return any(b["low"].notna().any() for b in self.boundaries)
+    def _banded(self) -> bool:
+        return any(band and band.is_seen() for band in self.bands)
 
     def draw(self, axes: Axes) -> None:
         """The one panel with colour bar and legend, on axes of the caller's own and in the style in force."""
@@ -151,8 +153,8 @@ class Diagram:
         """One panel; with the last of them the colour bar, beside them all."""
         tiles = not self.surfaces
         mesh = heatmap.draw(axes, plane, self.scale) if tiles else self.surfaces[number].draw(axes, self.scale)
-        if self.boundaries:
-            _draw_band(axes, self.boundaries[number], plane)
+        if self.bands and (band := self.bands[number]):
+            band.draw(axes)
         for overlay in self.overlays:
             overlay.draw(axes, number)
         if all_axes and not self.scale.categories:
@@ -215,23 +217,13 @@ def _overlays(
     return found
 
 
-def _boundaries(view: View, cells: Cells, panels: Mapping[str, Plane], between: bool) -> tuple[pd.DataFrame, ...]:
+def _heights(view: View, cells: Cells, panels: Mapping[str, Plane], between: bool) -> tuple[Heights, ...]:
     x, y = next(iter(panels.values())).x, next(iter(panels.values())).y
-    if view.threshold is None or not (x.numeric and y.numeric) or len(cells.frame) > MOST_RESAMPLED:
+    if view.threshold is None or not (x.numeric and y.numeric):
         return ()
     groups = cells.values(view.by) if view.by else [None]
     how: Any = {"log": view.log_value, "between": between and _scattered(view, cells, panels)}
-    return tuple(boundary(cells, x.grid(), y.grid(), view.threshold, **how, group=g) for g in groups)
-
-
-def _draw_band(axes: Axes, found: pd.DataFrame, plane: Plane) -> None:
-    known = found.dropna(subset=["low"])
-    if len(known) < 2:
-        return
-    upright = known["along"].iloc[0] == plane.y.name
-    other = known[plane.x.name if upright else plane.y.name].to_numpy()
-    sides = np.concatenate([other, other[::-1]]), np.concatenate([known["low"], known["high"][::-1]])
-    axes.fill(*(sides if upright else sides[::-1]), facecolor="white", alpha=0.45, edgecolor=style.INK, linewidth=0.4)
+    return tuple(Heights.of(cells, x.grid(), y.grid(), view.threshold, **how, group=g) for g in groups)
 
 
 def _panels(cells: Cells, view: View) -> dict[str, Plane]:

@@ -7,7 +7,7 @@ look of any other. A triangle with a corner that has no mean is left empty.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -109,6 +109,10 @@ class Surface:
             if len(crossed) == 2 and np.isfinite(above[corners]).all():
                 pieces.append(np.array([self._between(a, b, above) for a, b in crossed]))
         return [np.column_stack([_back(self.x, p[:, 0]), _back(self.y, p[:, 1])]) for p in pieces]
+
+    def back(self, side: Literal["x", "y"], places: Matrix) -> Matrix:
+        """From 0 to 1 along one side to data coordinates."""
+        return _back(getattr(self, side), places)
 
     def _between(self, a: int, b: int, above: Matrix) -> Matrix:
         share = above[a] / (above[a] - above[b])

@@ -13,7 +13,7 @@ from analysis.drawing.plane import Plane
 from analysis.drawing.surface import Surface
 from analysis.errors import AnalysisError
 from analysis.figures.phase import phase
-from analysis.statistics.boundary import Grid, boundary
+from analysis.statistics.boundary import Grid, Heights
 
 COARSE = [(x, y) for x in (0.0, 1.0, 2.0, 3.0) for y in (1.0, 4.0, 16.0, 64.0)]
 REFINED = sorted(
@@ -68,7 +68,7 @@ def test_of_a_power_law_the_logarithm_is_linear():
 def test_the_boundary_of_a_refined_grid_passes_over_places_that_were_never_run():
     cells = gather(Rows.of(table()), ["x", "y"], "v")
     sides = (Grid(n, np.array(cells.values(n)), n == "y") for n in "xy")
-    found = boundary(cells, *sides, 0.0, between=True)
+    found = Heights.of(cells, *sides, 0.0, between=True).boundary()
     assert len(found) > 8
     np.testing.assert_allclose(field(found["x"], found["y"]), 0, atol=1e-9)
     np.testing.assert_allclose(found["low"], found["high"])
