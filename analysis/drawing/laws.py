@@ -17,10 +17,13 @@ from analysis.drawing.series import MOST_BARS
 from analysis.drawing.ticks import label_round
 from analysis.errors import AnalysisError
 from analysis.statistics.fits import Fit, Scaling, scalings, weights
+from analysis.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LIKELY = 0.05
+"""Weight above which a law is named that was not chosen."""
 WORDS = {"power": "a x^(−b)", "power + floor": "a x^(−b) + c", "exponential": "a exp(−x/b) + c"}
 
 
@@ -57,18 +60,18 @@ class Laws:
     def draw(self, axes: Axes, linear: bool = False) -> list[Line2D]:
         """The points and laws, on logarithmic axes but where they are asked to be linear."""
         for one, colour in zip(self.found, self.groups.colours, strict=True):
-            few = len(one.x) <= MOST_BARS
+            mean, few = one.repeats.mean, len(one.x) <= MOST_BARS
             look: Any = {
                 "markersize": 3 if few else 1.5,
                 "elinewidth": 0.8 if few else 0.4,
                 "capsize": 1.6 if few else 0,
             }
-            axes.errorbar(one.x, one.mean, one.error, color=colour, fmt="o", **look)
+            axes.errorbar(one.x, mean, one.repeats.error, color=colour, fmt="o", **look)
             space = np.linspace if linear else np.geomspace
             along = space(one.x[0], one.x[-1], 200)
             axes.plot(along, one.fits[0](along), color=colour, linewidth=1)
         low, high = min(one.x[0] for one in self.found), max(one.x[-1] for one in self.found)
-        means = np.concatenate([one.mean for one in self.found])
+        means = np.concatenate([one.repeats.mean for one in self.found])
         log_y = not linear and bool((means > 0).all())
         axes.set(xscale="linear" if linear else "log", xlabel=self.x)
         axes.set(yscale="log" if log_y else "linear", ylabel=self.y)
@@ -90,13 +93,17 @@ class Laws:
         return [self._sentence(one, name) for one, name in zip(self.found, self.groups.names, strict=True)]
 
     def _sentence(self, one: Scaling, name: str) -> str:
-        best = one.fits[0]
+        best, weight = one.fits[0], weights(one.fits)
         who = f"{style.naming.label(self.cells.axes[0])} {name}: " if name else ""
-        freedom = len(one.x) - len(best.parameters)
-        quality = f"χ²/{freedom} = {best.chi2 / freedom:.2g}" if freedom > 0 else "as many parameters as points"
-        return f"{who}{WORDS[best.form.name]}, {_said(best)} ({quality}, weight {weights(one.fits)[0]:.2f} of 1)."
+        after = f"; next {WORDS[one.fits[1].form.name]}, {weight[1]:.2f}" if weight[1] > LIKELY else ""
+        quality = f"χ²/{best.freedom} = {best.chi2 / best.freedom:.2g}, weight {weight[0]:.2f} of 1{after}"
+        return " ".join([f"{who}{WORDS[best.form.name]}, {_said(best)} ({quality}).", *one.warnings])
 
 
 def _said(fit: Fit) -> str:
-    told = [f"{s} = {i.mean:.3g} [{i.low:.3g}, {i.high:.3g}]" for s, i in fit.parameters.items()]
-    return ", ".join(told).replace("-", "−")
+    return ", ".join(f"{symbol} = {_bounded(i)}" for symbol, i in fit.parameters.items()).replace("-", "−")
+
+
+def _bounded(interval: Interval) -> str:
+    bounds = f" [{interval.low:.3g}, {interval.high:.3g}]" if np.isfinite(interval.half) else ""
+    return f"{interval.mean:.3g}{bounds}"

@@ -85,8 +85,8 @@ def plain(text: str) -> str:
 
 def numbers(values: Sequence[float]) -> list[str]:
     """Numbers as the ticks of one axis say them: all plain (20, 0.05) or all as powers of ten, and no two alike."""
-    largest = max((abs(v) for v in values), default=0.0)
-    values = [0.0 if abs(v) < 1e-9 * largest else v for v in values]
+    apart = min((b - a for a, b in pairwise(sorted(set(values)))), default=0.0)
+    values = [0.0 if abs(v) < 1e-9 * apart else v for v in values]
     size = [abs(v) for v in values if v != 0]
     write = _scientific if size and (min(size) < 1e-3 or max(size) >= 1e5) else _positional
     for digits in range(3, 18):

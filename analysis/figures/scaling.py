@@ -1,7 +1,7 @@
 """Scaling: how a mean falls with samples, width or time, as a power law, one with a floor, or an exponential.
 
-The law of least AICc is drawn; all of them stand in a CSV where one is asked for. Points are weighed as if they were
-independent: along one curve, where all points are of the same trials, intervals are too narrow.
+The law of least AICc is drawn; all of them stand in a CSV where one is asked for. Intervals hold where points share
+their seeds, as along a curve; χ² and with it the choice of a law take points as independent.
 """
 
 from __future__ import annotations
