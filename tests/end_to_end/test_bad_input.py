@@ -167,6 +167,28 @@ def test_an_unknown_flag_is_told_with_the_nearest_and_exit_code_2(here):
     assert code == 2 and "--mode" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan"], "`plan` needs a sweep file: `python -m tsd.sweep plan FILE`"),
+        (["plan", "sweep.yaml", "--set", "epochs", "3"], "`3` is left over: a command takes one sweep file"),
+        (["plann", "sweep.yaml"], "Did you mean `plan`?"),
+        (["swep"], "Did you mean `sweep.yaml`?"),
+        (["plan", "spectral_transitions.yml"], "Did you mean `sweeps/spectral_transition.yaml`?"),
+        (["failures", "sweep.yaml"], "Nothing is stored in"),
+        (["show", "sweep.yaml"], "Nothing is stored in"),
+        (["track", "sweep.yaml", "--to", "mlfow"], "Did you mean `mlflow`?"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_a_command_line_that_cannot_be_meant_is_told_what_would_be_right(folder, capsys, words, said):
+    (folder / "sweep.yaml").write_text(TINY)
+    (folder / "sweeps").mkdir()
+    (folder / "sweeps/spectral_transition.yaml").touch()
+    assert main(words) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_unknown_mode_is_told_with_those_that_are(here):
     code, told = here(TINY, "--mode", "again")
     assert code == 2 and "retry" in told

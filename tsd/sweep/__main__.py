@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
-from cyclopts import CycloptsError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from tsd.errors import UserError
+from tsd.sweep.problems import nearest, nearest_file
 from tsd.sweep.verbs import app
 
 
@@ -25,14 +25,9 @@ def main(words: Sequence[str] | None = None) -> int:
         _must_be_verb_or_file(given)
         code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except UnusedCliTokensError as error:
-        unused = " ".join(error.unused_tokens or ())
-        print(
-            f"`{unused}` belongs to nothing here. A flag such as --set is given once for each value.", file=sys.stderr
-        )
-        return UserError.exit_code
     except CycloptsError as error:
-        print(error, file=sys.stderr)
+        verb = given[0] if given[0] in app else "run"
+        print(_told(error, verb), file=sys.stderr)
         return UserError.exit_code
     except UserError as error:
         print(error, file=sys.stderr)
@@ -46,14 +41,27 @@ def main(words: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _told(error: CycloptsError, verb: str) -> str:
+    """What is wrong with a command line, and where its right form stands."""
+    if isinstance(error, UnusedCliTokensError):
+        unused = " ".join(error.unused_tokens or ())
+        return (
+            f"`{unused}` is left over: a command takes one sweep file, and each flag one value; "
+            "several are given as in `--set epochs=10 --set lr=0.1`."
+        )
+    if isinstance(error, MissingArgumentError) and error.argument and error.argument.name == "FILE":
+        return f"`{verb}` needs a sweep file: `python -m tsd.sweep {verb} FILE`."
+    return f"{error}\n`python -m tsd.sweep {verb} --help` lists the flags."
+
+
 def _must_be_verb_or_file(words: Sequence[str]) -> None:
     """Raises UserError where the first word is neither, and would be taken for the name of a file."""
     verbs = [name for name in app if not name.startswith("-")]
     first = words[0]
     if first in verbs or first.startswith("-") or "." in first or Path(first).exists():
         return
-    near = "".join(f" Did you mean `{name}`?" for name in get_close_matches(first, verbs, n=1))
-    raise UserError(f"`{first}` is neither a command ({', '.join(verbs)}) nor a sweep file.{near}")
+    hint = nearest(first, verbs) or nearest_file(Path(first))
+    raise UserError(f"`{first}` is neither a command ({', '.join(verbs)}) nor a sweep file.{hint}")
 
 
 if __name__ == "__main__":

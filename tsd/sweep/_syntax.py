@@ -47,7 +47,9 @@ def compose(text: str, start: Place, path: str) -> yaml.Node | None:
         loader = _Loader(text)
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        raise fail(at(error.problem_mark or error.context_mark, start), _friendly(error)) from None
+        key_ahead = "could not find expected ':'" in str(error.problem)
+        mark = error.context_mark if key_ahead else error.problem_mark or error.context_mark
+        raise fail(at(mark, start), _friendly(error)) from None
     except yaml.reader.ReaderError as error:
         said = f"This is not YAML: the character U+{ord(text[error.position]):04X} may not stand here."
         raise fail(_at_index(text, error.position, start), said) from None

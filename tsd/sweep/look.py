@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from tsd.store import Store
+from tsd.store import Store, sweepfile
 from tsd.sweep import conditions, spec
 from tsd.sweep.sql import quoted, varying
 
@@ -55,9 +55,11 @@ class Rows:
 
     @classmethod
     def of(cls, file: Path, results: str, overrides: Sequence[str] = (), where: str | None = None) -> Rows:
-        """Open the rows of the sweep in `file` that satisfy `where`. Raises UserError."""
+        """Open the rows of the sweep in `file` that satisfy `where`. Raises UserError, also where nothing is stored."""
         sweep = spec.load(file, overrides)
-        table = Store.of(results, sweep.name).trials()
+        store = Store.of(results, sweep.name)
+        sweepfile.require(store.files)
+        table = store.trials()
         connection = duckdb.connect()
         connection.register("stored", table)
         condition = conditions.checked(where, connection, "stored") if where else "true"
@@ -139,10 +141,16 @@ def render_failures(found: Sequence[dict[str, Any]]) -> str:
 
 
 def render_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as plain aligned text."""
+    """Rows as plain aligned text: columns of words to the left, those of numbers to the right."""
     cells = [list(header), *([_cell(v) for v in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    words = [any(isinstance(row[i], str) for row in rows) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        placed = (c.ljust(w) if word else c.rjust(w) for c, w, word in zip(row, widths, words, strict=True))
+        return "  ".join(placed).rstrip()
+
+    return "\n".join(map(line, cells))
 
 
 def render_rows(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

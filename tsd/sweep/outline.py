@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tsd.sweep.plan import Plan
 from tsd.words import counted, duration, number
 
 
-def render(plan: Plan) -> str:
-    """What was asked for, how it stands against what is stored, into how many packs it goes, and how long it takes."""
+def render(plan: Plan, command: str = "", reasons: Sequence[str] = ()) -> str:
+    """What was asked for, how it stands against what is stored, into how many packs it goes, and how long it takes.
+
+    Args:
+        plan: of the run.
+        command: what runs it; where it is given, the plan ends with how to send it to a cluster.
+        reasons: further lines, before that.
+    """
     lines = [_asked(plan), _against(plan)]
     lines += [f"warning: {warning}" for warning in plan.grid.warnings]
     lines += [f"damaged part {name}: its trials are planned again" for name in plan.damaged]
@@ -15,10 +23,11 @@ def render(plan: Plan) -> str:
         lines += [_packed(plan), *_trained(plan), _estimate(plan)]
     else:
         lines.append("nothing to run")
-    return "\n".join(lines)
+    last = [_submit(plan, command)] if plan.todo and command else []
+    return "\n".join([*lines, *reasons, *last])
 
 
-def submit(plan: Plan, command: str) -> str:
+def _submit(plan: Plan, command: str) -> str:
     """The line that runs `command` on a cluster whose dashboard is at hand; its fixed id refuses a second driver."""
     return (
         "on a cluster: ray job submit --address http://127.0.0.1:8265 --working-dir . "

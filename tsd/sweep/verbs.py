@@ -36,23 +36,40 @@ Overrides = Annotated[
     ),
 ]
 Where = Annotated[str | None, Parameter(help="SQL condition on the trials.")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="For programs.")]
 Mode = Annotated[
     Literal["cached", "retry", "force"],
     Parameter(help="cached runs what is not stored; retry also what failed; force everything."),
 ]
 
 
+def _switch(told: str, name: str | None = None) -> Parameter:
+    """A flag that takes no value."""
+    return Parameter(name=name, negative="", show_default=False, help=told)
+
+
+Local = Annotated[bool, _switch("In this process, without Ray.")]
+Address = Annotated[str | None, Parameter(help="A running Ray cluster: auto, or HOST:PORT.")]
+Json = Annotated[bool, _switch("For programs.", "--json")]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Chosen:
-    """Stored rows of a sweep: where they are, and which of them."""
+class Kept:
+    """A sweep's results folder."""
 
     results: Results = "results"
-    where: Where = None
     overrides: Overrides = ()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Chosen(Kept):
+    """Trials of a sweep: where their rows are, and which of them."""
+
+    where: Where = None
+
+
+FOLDER = Kept()
 EVERY = Chosen()
 
 
@@ -62,12 +79,10 @@ def run(
     file: File,
     /,
     *,
-    results: Results = "results",
+    chosen: Chosen = EVERY,
     mode: Mode = "cached",
-    here: Annotated[bool, Parameter(negative="", help="In this process, without Ray.")] = False,
-    address: Annotated[str | None, Parameter(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
-    where: Where = None,
-    overrides: Overrides = (),
+    here: Local = False,
+    address: Address = None,
 ) -> int:
     """Run what is missing of a sweep. The same command resumes, extends and does nothing twice."""
     from tsd.sweep.asked import Asked
@@ -77,7 +92,7 @@ def run(
     if here and address:
         raise UserError("--here runs in this process and --address on a cluster; give one of the two.")
     flags = ["--here"] if here else ["--address", address] if address else []
-    with Asked.of(file, results, overrides, where) as asked:
+    with Asked.of(file, chosen.results, chosen.overrides, chosen.where) as asked:
 
         def start() -> Runner:
             if here:
@@ -96,14 +111,12 @@ def retry(
     file: File,
     /,
     *,
-    results: Results = "results",
-    here: Annotated[bool, Parameter(negative="", help="In this process, without Ray.")] = False,
-    address: Annotated[str | None, Parameter(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
-    where: Where = None,
-    overrides: Overrides = (),
+    chosen: Chosen = EVERY,
+    here: Local = False,
+    address: Address = None,
 ) -> int:
     """Run again what failed, beside what is missing: `run --mode retry`. --where picks among the trials."""
-    return run(file, results=results, mode="retry", here=here, address=address, where=where, overrides=overrides)
+    return run(file, chosen=chosen, mode="retry", here=here, address=address)
 
 
 @app.command
@@ -111,13 +124,9 @@ def plan(
     file: File,
     /,
     *,
-    results: Results = "results",
+    chosen: Chosen = EVERY,
     mode: Mode = "cached",
-    where: Where = None,
-    overrides: Overrides = (),
-    explain: Annotated[
-        bool, Parameter(negative="", help="Also how trials are stepped and cut into packs, and why.")
-    ] = False,
+    explain: Annotated[bool, _switch("Also how trials are stepped and cut into packs, and why.")] = False,
     as_json: Json = False,
 ) -> int:
     """What a run would do: trials, what is stored, packs, artefacts, time. Nothing is launched."""
@@ -125,17 +134,14 @@ def plan(
 
     from tsd.sweep.asked import Asked
     from tsd.sweep.explain import explain as explained
-    from tsd.sweep.outline import render, submit
+    from tsd.sweep.outline import render
     from tsd.sweep.shapes import Limits
 
-    with Asked.of(file, results, overrides, where) as asked:
+    with Asked.of(file, chosen.results, chosen.overrides, chosen.where) as asked:
         planned = asked.plan(Limits.of(os.cpu_count() or 1, "cpu"), mode)
         command = asked.command("run", results=False)
         reasons = [explained(planned, asked.connection)] if explain and not as_json else []
-    if as_json:
-        print(json.dumps(planned.as_dict(), indent=2))
-    else:
-        print(render(planned), *reasons, submit(planned, command), sep="\n")
+    print(json.dumps(planned.as_dict(), indent=2) if as_json else render(planned, command, reasons))
     return 0
 
 
@@ -180,8 +186,8 @@ def show(
     /,
     *,
     chosen: Chosen = EVERY,
-    as_json: Json = False,
     limit: Annotated[int, Parameter(help="Rows at most; 0 for all.", validator=Number(gte=0))] = 40,
+    as_json: Json = False,
 ) -> int:
     """The stored rows, in the columns in which they differ."""
     from tsd.sweep import look
@@ -197,27 +203,30 @@ def check(
     file: File,
     /,
     *,
-    results: Results = "results",
-    overrides: Overrides = (),
-    repair: Annotated[
-        bool, Parameter(negative="", help="Move what is damaged to damaged/; finish what was cut off.")
-    ] = False,
+    kept: Kept = FOLDER,
+    repair: Annotated[bool, _switch("Move what is damaged to damaged/; finish what was cut off.")] = False,
     as_json: Json = False,
 ) -> int:
     """Verify every part, manifest and artefact; --repair moves damaged ones aside, so that they are made again."""
     from tsd.sweep.look import store_of
 
-    report = store_of(file, results, overrides).check(repair=repair)
+    report = store_of(file, kept.results, kept.overrides).check(repair=repair)
     print(json.dumps(asdict(report), indent=2) if as_json else report)
     return 0 if report.sound or repair else 1
 
 
 @app.command
-def compact(file: File, /, *, results: Results = "results", overrides: Overrides = (), as_json: Json = False) -> int:
+def compact(
+    file: File,
+    /,
+    *,
+    kept: Kept = FOLDER,
+    as_json: Json = False,
+) -> int:
     """Merge the parts of a sweep into few large files, safely also while it runs."""
     from tsd.sweep.look import store_of
 
-    report = store_of(file, results, overrides).compact()
+    report = store_of(file, kept.results, kept.overrides).compact()
     print(json.dumps(asdict(report), indent=2) if as_json else report)
     return 0
 
@@ -233,13 +242,13 @@ def track(
 ) -> int:
     """Tell a tracker of a sweep: one run with a summary and tables, from what is stored by now."""
     from tsd.sweep import look
-    from tsd.trackers import track as send
+    from tsd.trackers import ready
     from tsd.trackers._report import Report
 
+    send = ready(to)
     rows = look.Rows.of(file, chosen.results, chosen.overrides, chosen.where)
-    print(
-        send(Report.of(look.store_of(file, chosen.results, chosen.overrides), rows.connection, rows.parameters), to, at)
-    )
+    store = look.store_of(file, chosen.results, chosen.overrides)
+    print(send(Report.of(store, rows.connection, rows.parameters), at))
     return 0
 
 

@@ -35,7 +35,11 @@ def _amount(value: float) -> str:
 
 
 def counts(tally: Tally) -> list[str]:
-    """What runs and waits, what came out that is not `done`, how fast it goes, and how many workers are busy."""
+    """What runs and waits, what came out that is not `done`, how fast it goes, and how many workers are busy; before
+    the first pack, what is trained for it."""
+    if tally.first_pack is None and tally.waiting:
+        trained = [f"{number(tally.artefacts)} trained"] if tally.artefacts else []
+        return [*trained, f"waiting {number(tally.waiting)}"]
     going = bool(tally.waiting or tally.running)
     parts = [f"running {number(tally.at_work)}", f"waiting {number(tally.waiting)}"] if going else []
     parts += [f"diverged {number(tally.states['diverged'])}"] if tally.states["diverged"] else []

@@ -7,6 +7,8 @@ to look. Nothing else knows of trackers: they are off unless asked for, and need
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tsd.errors import UserError
@@ -18,25 +20,22 @@ if TYPE_CHECKING:
 TRACKERS = Family("tsd.trackers", "tracker")
 
 
-def track(report: Report, to: str, at: str | None = None) -> str:
-    """Send `report` to the tracker called `to`.
-
-    Args:
-        at: where; each tracker says what it takes. None is where its own environment says.
-
-    Returns:
-        Where to look at it.
+def ready(to: str) -> Callable[[Report, str | None], str]:
+    """What sends a report to the tracker called `to`, and returns where to look at it. It raises UserError where the
+    tracker does not answer. Where it is sent to (an address, a folder), each tracker says itself; None is where its own
+    environment says.
 
     Raises:
-        UserError: there is no such tracker, its package is not installed, or it does not answer.
+        UserError: there is no such tracker, or its package is not installed.
     """
     if not TRACKERS.has(to):
-        raise UserError(f"--to {to} is no tracker. There are: {', '.join(TRACKERS.names())}.")
+        near = "".join(f" Did you mean `{name}`?" for name in get_close_matches(to, TRACKERS.names(), n=1))
+        raise UserError(f"--to {to} is no tracker. There are: {', '.join(TRACKERS.names())}.{near}")
     tracker = TRACKERS.load(to)
     if importlib.util.find_spec(tracker.PACKAGE) is None:
         raise UserError(
             f"track --to {to} needs the Python package {tracker.PACKAGE}, which is not installed here. Install it with "
-            f"`pip install 'tsd[{to}]'` and give the same command again; results are not touched."
+            f"`pip install -e '.[{to}]'` in the folder of tsd and give the same command again; results are not touched."
         )
-    told: str = tracker.track(report, at)
-    return told
+    send: Callable[[Report, str | None], str] = tracker.track
+    return send

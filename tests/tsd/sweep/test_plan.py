@@ -101,7 +101,7 @@ def test_the_line_for_a_cluster_runs_the_same_trials(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(TEXT)
     with Asked.of(Path("s.yaml"), "elsewhere", ["epochs=2"], "student_width = 3") as asked:
-        line = outline.submit(asked.plan(Limits(1), "cached"), asked.command("run", results=False))
+        line = outline.render(asked.plan(Limits(1), "cached"), asked.command("run", results=False)).splitlines()[-1]
         again = asked.command("run", "--here")
     command = "python -m tsd.sweep run s.yaml {}--set epochs=2 --where 'student_width = 3'"
     assert f"--submission-id tsd-example -- {command.format('')} --address auto" in line and "elsewhere" not in line

@@ -11,6 +11,7 @@ from tsd.sweep import watch
 from tsd.sweep.left import Left
 from tsd.sweep.watch import Watch, headline, screen, time_left
 from tsd.sweep.waves import Pack
+from tsd.sweep.work import Report
 
 COLOUR = r"\x1b\[(?:\d+;)*[349][0-7]m"
 
@@ -62,6 +63,13 @@ def test_it_tells_how_many_places_are_busy(device, places):
     one, _ = tally(device=device)
     one.started(Pack(0, 0, 0, 10))
     assert places in headline(one)
+
+
+def test_before_the_first_pack_it_tells_what_is_trained_for_it_and_of_no_idle_workers():
+    one, _ = tally()
+    assert re.search(r"waiting \d+$", headline(one)) and "trained" not in headline(one)
+    one.trained(Report("teacher", {}, 2.0, {}))
+    assert re.search(r"1 trained   waiting \d+$", headline(one))
 
 
 def test_the_rate_is_trials_a_minute_since_the_first_pack():

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from tsd.errors import UserError
-from tsd.trackers import track
+from tsd.trackers import ready
 
 SERVER = ("sqlalchemy", "alembic", "flask", "huey", "aiohttp", "graphene")
 MISSING = f"no MLflow server here: pip install 'tsd[mlflow]' {' '.join(SERVER)}"
@@ -60,8 +60,8 @@ def runs(client):
 
 @pytest.mark.filterwarnings("default")
 def test_a_sweep_is_one_run_however_often_it_is_sent(report, server, tmp_path):
-    track(report, "mlflow", server)
-    told = track(report, "mlflow", server)
+    ready("mlflow")(report, server)
+    told = ready("mlflow")(report, server)
     client = mlflow.MlflowClient(server)
     [run] = runs(client)
     assert run.info.run_id in told and run.info.status == "FINISHED" and run.info.run_name == "tracked sweep"
@@ -78,4 +78,4 @@ def test_a_server_that_does_not_answer_is_told(report, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     with pytest.raises(UserError, match=r"MLflow at http://127.0.0.1:9 did not take tracked sweep"):
-        track(report, "mlflow", "http://127.0.0.1:9")
+        ready("mlflow")(report, "http://127.0.0.1:9")

@@ -11,7 +11,7 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 from tensorboardX.proto.summary_pb2 import Summary
 
 from tsd.errors import UserError
-from tsd.trackers import tensorboard, track
+from tsd.trackers import ready, tensorboard
 
 
 def values(file: Path) -> Iterator[Summary.Value]:
@@ -40,7 +40,7 @@ def sessions(folder: Path) -> list[tuple[dict[str, object], dict[str, float]]]:
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_session_is_a_setting_with_its_means_however_often_it_is_sent(report, tmp_path, times):
     for _ in range(times):
-        told = track(report, "tensorboard", str(tmp_path / "runs"))
+        told = ready("tensorboard")(report, str(tmp_path / "runs"))
     folder = tmp_path / "runs" / "tracked sweep"
     assert str(folder) in told
     same = {"layer": "spectral", "lr": 0.1}
@@ -53,19 +53,19 @@ def test_a_session_is_a_setting_with_its_means_however_often_it_is_sent(report, 
 def test_more_settings_than_a_page_shows_are_refused(report, tmp_path, monkeypatch):
     monkeypatch.setattr(tensorboard, "MOST", 1)
     with pytest.raises(UserError, match="--where"):
-        track(report, "tensorboard", str(tmp_path))
+        ready("tensorboard")(report, str(tmp_path))
     assert not list(tmp_path.rglob("*tfevents*"))
 
 
 def test_a_folder_that_is_none_is_told(report, tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(UserError, match="Give another folder with --at"):
-        track(report, "tensorboard", str(tmp_path / "runs"))
+        ready("tensorboard")(report, str(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", ".."])
 def test_a_name_that_leads_out_of_the_folder_is_refused(report, tmp_path, name):
     """It is read from results, which may be somebody else's."""
     with pytest.raises(UserError, match="cannot be the name of a results folder"):
-        track(replace(report, name=name), "tensorboard", str(tmp_path / "runs"))
+        ready("tensorboard")(replace(report, name=name), str(tmp_path / "runs"))
     assert not list(tmp_path.rglob("*tfevents*"))

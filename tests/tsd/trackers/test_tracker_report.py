@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from tsd.errors import UserError
-from tsd.trackers import TRACKERS, track
+from tsd.trackers import TRACKERS, ready
 from tsd.trackers._report import Report
 
 
@@ -45,13 +45,13 @@ def test_the_trackers_are_the_files_of_the_folder():
 @pytest.mark.parametrize("name", TRACKERS.names())
 def test_a_tracker_whose_package_is_missing_says_how_to_get_it(report, name, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
-    with pytest.raises(UserError, match=rf"pip install 'tsd\[{name}\]'"):
-        track(report, name)
+    with pytest.raises(UserError, match=rf"pip install -e '\.\[{name}\]'"):
+        ready(name)(report, None)
 
 
 def test_an_unknown_tracker_is_told_with_those_that_there_are(report):
     with pytest.raises(UserError, match="There are: mlflow, tensorboard, wandb"):
-        track(report, "comet")
+        ready("comet")(report, None)
 
 
 def test_no_tracker_is_loaded_unless_it_is_asked_for():

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tsd.trackers import track
+from tsd.trackers import ready
 
 wandb = pytest.importorskip("wandb", reason="no Weights & Biases here: pip install 'tsd[wandb]'")
 
@@ -41,7 +41,7 @@ def records(folder):
 def test_a_sweep_is_one_offline_run_with_a_table_and_an_artifact(report, tmp_path, monkeypatch):
     for name, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "WANDB_SILENT": "true"}.items():
         monkeypatch.setenv(name, value)
-    track(report, "wandb")
+    ready("wandb")(report, None)
     found = records(tmp_path)
     [run] = [record.run for record in found if record.WhichOneof("record_type") == "run"]
     assert (run.display_name, run.project) == ("tracked sweep", "tsd")
