@@ -9,12 +9,33 @@ from pathlib import Path
 
 import pytest
 
+from tsd import studies
+from tsd.studies import STUDIES
 from tsd.sweep import spec
+from tsd.sweep.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 PAPERS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 SWEEPS = sorted(ROOT.glob("sweeps/*.yaml"))
 TEXTS = [*PAPERS, *SWEEPS, ROOT / "Makefile", ROOT / "cluster.yaml"]
+
+
+def test_every_study_and_every_sweep_but_those_of_clusters_stands_in_the_readme():
+    named = set(re.findall(r"`(\w+)`", (ROOT / "README.md").read_text()))
+    swept = {sweep.stem for sweep in SWEEPS if not sweep.stem.endswith("_cluster")}
+    assert {*STUDIES.names(), *swept} <= named
+
+
+def test_the_example_of_a_study_runs_once_it_lies_in_the_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "random_teacher.py").write_text((ROOT / "docs/examples/study.py").read_text())
+    (tmp_path / "sweep.yaml").write_text(
+        "name: x\nstudy: random_teacher\nfixed: {epochs: 1}\naxes: {student_width: [1, 9]}\n"
+    )
+    monkeypatch.setattr(studies, "__path__", [*studies.__path__, str(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep.yaml", "--here"]) == 0
+    assert main(["show", "sweep.yaml"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3].split() == ["student_width", "test_mse"]
 
 
 def commands(text: str) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """The distillation page and the command show every method as it declares itself."""
 
 import json
+import re
 from pathlib import Path
 
 from tsd.methods import METHODS
@@ -22,6 +23,13 @@ def markdown() -> str:
 def test_the_page_shows_the_methods_as_they_are():
     shown = PAGE.read_text().split("<!-- methods: begin -->\n")[1].split("\n<!-- methods: end -->")[0]
     assert shown == markdown()
+
+
+def test_the_readme_names_every_method():
+    [line] = [
+        line for line in (PAGE.parent.parent / "README.md").read_text().splitlines() if line.startswith("Methods of")
+    ]
+    assert re.findall(r"`(\w+)`", line.split(";")[0])[1:] == METHODS.names()
 
 
 def test_the_command_prints_what_each_method_declares_and_programs_can_read_it_back(capsys):
