@@ -14,7 +14,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "tsd needs Python 3.11 or newer; '$(PYTHON)' is older. Name another: make PYTHON=python3.12 ..."; exit 2; }
+	  { echo "tsd needs Python 3.11 or newer; '$(PYTHON)' is older, or not there. Name another: make PYTHON=python3.12 ..."; exit 2; }
 	@echo "Installing at the versions of requirements.lock into $(VENV)/ ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock setuptools

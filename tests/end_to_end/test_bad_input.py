@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +189,13 @@ def test_a_command_line_that_cannot_be_meant_is_told_what_would_be_right(folder,
     (folder / "sweeps/spectral_transition.yaml").touch()
     assert main(words) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_python_without_the_packages_is_told_which_one_has_them(folder):
+    here = Path(__file__).parents[2]
+    bare = [sys.executable, "-S", "-m", "tsd.sweep", "plan", "sweep.yaml"]  # -S: no site-packages
+    told = subprocess.run(bare, env={"PYTHONPATH": str(here)}, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 2 and ". .venv/bin/activate" in told.stderr and "Traceback" not in told.stderr
 
 
 def test_an_unknown_mode_is_told_with_those_that_are(here):

@@ -7,7 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+try:
+    from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+except ModuleNotFoundError as missing:
+    print(
+        f"{sys.executable} does not have the package {missing.name}, which tsd needs. `make install` puts all of them "
+        "into `.venv`, and `. .venv/bin/activate` makes its Python the one of this command.",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from tsd.errors import UserError
 from tsd.sweep.problems import nearest, nearest_file
