@@ -110,10 +110,8 @@ def compare(
         AnalysisError: a column is unknown or named twice, or the value not a number.
     """
     if len({*axes, value}) < 3:
-        raise AnalysisError(
-            f"--rows {axes[0]} --columns {axes[1]} --value {value}: these must be three different columns.\n"
-            "Leave --columns out for a table of one column."
-        )
+        columns = f" --columns {axes[1]}" if axes[1] else ""
+        raise AnalysisError(f"--rows {axes[0]}{columns} --value {value}: each needs a column of its own.")
     cells = gather(rows, [a for a in axes if a], value)
     sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)

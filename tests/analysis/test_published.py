@@ -12,7 +12,9 @@ from analysis import load
 from analysis.data.published import Published
 from analysis.errors import AnalysisError
 from analysis.figures.table import command, table
-from analysis.writing.tables import latex, markdown, page
+from analysis.writing.hypertext import page
+from analysis.writing.latex import latex
+from analysis.writing.tables import markdown
 
 SHIPPED = sorted((Path(__file__).parents[2] / "sweeps" / "published").glob("*.yaml"))
 TABLE = {"rows": "method", "columns": "samples_per_class", "value": "test_accuracy"}
@@ -65,6 +67,14 @@ def test_csv_holds_them_in_columns_of_their_own(few_samples: Path, file: Path, t
     assert lines["kd", "10"]["published"] == "0.785"
     assert {r["published"] for at, r in lines.items() if at != ("kd", "10")} == {""}
     assert {r["published_in"] for r in lines.values()} == {"Somebody 2020, Table 2"}
+
+
+def test_csv_holds_published_values_where_nothing_was_run(few_samples: Path, file: Path, tmp_path: Path):
+    out = tmp_path / "t.csv"
+    where = "not (method = 'kd' and samples_per_class = 10)"
+    command(str(few_samples), published=file, output=[out], where=where, **TABLE)
+    lines = {(r["method"], r["samples_per_class"]): r for r in csv.DictReader(out.read_text().splitlines()[:-1])}
+    assert (lines["kd", "10"]["published"], lines["kd", "10"]["seeds"], lines["kd", "10"]["mean"]) == ("0.785", "0", "")
 
 
 def test_a_table_without_columns_has_one_published_value_a_row(few_samples: Path, file: Path):

@@ -1,6 +1,7 @@
 """Tables: which cells tie, how numbers are rounded, and what each format says."""
 
 import csv
+import html
 import io
 import json
 import re
@@ -13,6 +14,7 @@ import example_results as example
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 from scipy import stats as reference
 
 from analysis import load
@@ -21,9 +23,11 @@ from analysis.data.rows import Rows, Source
 from analysis.errors import AnalysisError
 from analysis.statistics.compare import Comparison, compare, direction
 from analysis.statistics.intervals import Interval, holm, iqm_interval
+from analysis.writing.hypertext import page
+from analysis.writing.latex import latex, tex
 from analysis.writing.provenance import provenance
 from analysis.writing.rounding import Rounding, in_words, told
-from analysis.writing.tables import Table, comma_separated, latex, markdown, page, tex
+from analysis.writing.tables import Said, Table, comma_separated, markdown
 
 METHODS = ("method", "samples_per_class")
 DOCUMENT = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{t.tex}\end{document}"
@@ -127,7 +131,7 @@ def test_a_cell_that_lost_a_setting_is_told_and_in_no_comparison(few_samples: Pa
 
 def test_rows_columns_and_value_are_three_columns(few_samples: Path):
     for axes, value in ((("method", "method"), "nll"), (("nll", None), "nll"), (("method", "nll"), "nll")):
-        with pytest.raises(AnalysisError, match="three different columns"):
+        with pytest.raises(AnalysisError, match="each needs a column of its own"):
             compared(load(few_samples), axes, value)
 
 
@@ -209,6 +213,15 @@ def test_csv_has_twelve_digits_and_describes_itself(few_samples: Path):
     assert float(kd["mean"]) == pytest.approx(found.entries["kd", 50].mean.mean, rel=1e-11)
     assert (kd["seeds"], kd["best"], kd["unit"], kd["level"], kd["git_sha"]) == ("4", "True", "fraction", "0.95", "abc")
     assert (lines[0]["difference"], lines[4]["diverged"]) == ("", "1")
+    assert kd["difference_how"] == "paired"
+
+
+def test_a_csv_that_holds_its_own_marks_is_read_back():
+    rows = [(m, s, 0.5 + s) for m in NAMES for s in range(2)]
+    found = compared(pd.DataFrame(rows, columns=["method", "seed_init", "v"]), ("method", None), "v")
+    text = comma_separated(found, Source()) + "# tsd: {}\n"
+    read = pd.read_csv(io.StringIO(text), comment="#", keep_default_na=False)
+    assert sorted(read["method"]) == sorted(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -221,23 +234,54 @@ def test_tables_end_with_their_provenance(few_samples: Path, write, pattern):
     assert json.loads(re.search(pattern, write(dashes))[1]) == {"where": "a --> b"}
 
 
-def test_html_is_well_formed_and_loads_nothing(few_samples: Path):
-    class Balance(HTMLParser):
-        open: list[str] = []  # noqa: RUF012
+class Balance(HTMLParser):
+    """Counts tags, and sees that they close in order and that nothing is loaded."""
 
-        def handle_starttag(self, tag, attrs):
-            assert not {"src", "href"} & {name for name, _ in attrs}
-            self.open += [tag] if tag != "meta" else []
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
 
-        def handle_endtag(self, tag):
-            assert self.open.pop() == tag
+    def handle_starttag(self, tag, attrs):
+        assert not {"src", "href"} & {name for name, _ in attrs}
+        self.open += [tag] if tag != "meta" else []
+        self.seen.append((tag, dict(attrs)))
 
-    parser = Balance()
-    parser.feed(page(table(few_samples)))
-    assert parser.open == []
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_well_formed_and_says_what_each_head_belongs_to(few_samples: Path):
+    seen = Balance(page(table(few_samples, reference="none"))).seen
+    heads = [attrs["scope"] for tag, attrs in seen if tag == "th"]
+    assert heads == ["col"] * 4 + ["row"] * 3
+    assert [tag for tag, _ in seen].count("caption") == 1
+    assert ("html", {"lang": "en"}) in seen
+
+
+def test_in_a_notebook_a_table_styles_itself_alone(few_samples: Path):
+    """No page within a page, and every rule of its style begins with its own class."""
+    text = table(few_samples)._repr_html_()
+    assert not {"html", "body", "title"} & {tag for tag, _ in Balance(text).seen}
+    rules = re.sub(r"{[^}]*}", "", text[text.index("<style>") + 7 : text.index("</style>")])
+    assert all(rule.strip().startswith(".tsd-table") for rule in rules.replace(",", "\n").split("\n") if rule.strip())
 
 
 NASTY = r"100%_of {x} & $y$ # ~tilde ^hat \slash <a> |b| “q” ± − × ≤ … 10⁻⁵"
+NAMES = [
+    NASTY, "[kd, at]", "*star*", "_lead_", "a_b", "$x$ and $y$", "&lt;", "~~s~~", "[a](b)", "`code`", "a--b", "<b>",
+    "\\", "#1", '"q", r', "α → Δ",
+]  # fmt: skip
+
+
+def test_markdown_shows_names_as_they_stand():
+    found = Table("t", "c", "", ["v"], [(name, [Said("1", bold=True)]) for name in NAMES], "", "{}")
+    shown = MarkdownIt().enable(["table", "strikethrough"]).render(markdown(found))
+    cells = re.findall(r"<tr>\n<td[^>]*>(.*?)</td>", shown)
+    assert [html.unescape(cell) for cell in cells] == NAMES
+    assert r"a_b" in markdown(found), "inside of a word an underscore needs no escape"
 
 
 def test_latex_escapes_what_it_would_read():
@@ -245,24 +289,37 @@ def test_latex_escapes_what_it_would_read():
         r"a\_b \& 5 \% \{c\} \$ \# \textasciitilde{} \textasciicircum{} \textbackslash{} $<$"
     )
     assert tex("2 × 10⁻⁵ ± −1") == r"2 $\times$ 10$^{-5}$ $\pm$ $-$1"
+    assert tex("[a]\n\n*b*--- α") == r"{[}a] *b*-{}-{}- $\alpha$"
+
+
+def compiled(text: str, folder: Path) -> str:
+    """What LaTeX says of a document of this table alone; no line is too long and no float too high for its page."""
+    (folder / "t.tex").write_text(text)
+    (folder / "doc.tex").write_text(DOCUMENT)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "Overfull" not in run.stdout
+    assert "too large" not in run.stdout
+    return run.stdout
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
 def test_latex_compiles_with_the_nastiest_of_names(tmp_path: Path):
+    """With so many rows that they take several pages, and the longest name leaves room for one column alone."""
     trials = [
         {"method": m, "a_b": c, "test_accuracy": 0.5 + 0.01 * s, "seed_init": s}
-        for m in (NASTY, "kd")
-        for c in ("%", "&")
-        for s in range(3)
+        for m in [*NAMES, *(f"m{i}" for i in range(80))]
+        for c in ("%", "[&]")
+        for s in range(2)
     ]
     folder = example.write(
         tmp_path / "r_#1", trials, parameters={"method": "", "a_b": "%"}, metrics={"test_accuracy": "%"}
     )
-    (tmp_path / "t.tex").write_text(latex(table(folder, ("method", "a_b"))))
-    (tmp_path / "doc.tex").write_text(DOCUMENT)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stdout[-2000:]
+    text = latex(table(folder, ("method", "a_b"), reference="m0"), "r_#1")
+    assert text.count(r"\begin{table}") >= 3
+    assert r"\label{tab:r_-1}" in text
+    compiled(text, tmp_path)
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
@@ -279,12 +336,7 @@ def test_a_table_of_many_columns_stays_on_its_page(tmp_path: Path):
     text = latex(table(folder, ("method", "width"), reference="none"))
     assert text.count(r"\begin{tabular}") > 2
     assert len(re.findall(r"\\textbf", text)) >= 30, "no column is lost"
-    (tmp_path / "t.tex").write_text(text)
-    (tmp_path / "doc.tex").write_text(DOCUMENT)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stdout[-2000:]
-    assert "Overfull" not in run.stdout
+    compiled(text, tmp_path)
 
 
 def test_holm_lets_more_tie_and_says_so(few_samples: Path):
