@@ -1,11 +1,9 @@
-"""A page about one sweep or several: what was asked, what was run, what came out, what failed. It loads nothing."""
+"""What a page says of one sweep or several: what was asked, what was run, what came out, what failed."""
 
 from __future__ import annotations
 
-import html
 import json
-from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,26 +13,36 @@ import pandas as pd
 from analysis.data.cells import gather
 from analysis.data.load import Results
 from analysis.data.lock import lock
+from analysis.data.rows import Rows
+from analysis.data.where import count
 from analysis.drawing.overview import Picture, metrics, pictures, varying
 from analysis.naming import label
-from analysis.statistics.intervals import half_width
-from analysis.writing.webpage import PAGE
+from analysis.statistics.intervals import Interval, half_width
+from analysis.writing import markup, webpage
+from analysis.writing.markup import Column, Failure
+from analysis.writing.provenance import NO_INTERVAL
+from analysis.writing.rounding import NOTHING, Rounding
+from analysis.writing.summary import failures, settings
 
-MOST_ROWS, MOST_COLUMNS = 400, 6
+STATES = ("done", "diverged", "failed")
+MOST_ROWS, MOST_COLUMNS = 2000, 6
+IN_MEMORY = 1_000_000
+"""Trials that are read once for all the questions of a page."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says of one sweep. `facts` are pairs of a name and words; `rows` are cells in words."""
+    """What the page says of one sweep. `facts` are pairs of a name and words; `said` is what the cells are."""
 
     name: str
     question: str
     facts: list[tuple[str, str]]
     states: Mapping[str, int]
+    missing: int
     pictures: list[Picture]
-    rows: pd.DataFrame
-    cut: int
-    failures: pd.DataFrame
+    cells: list[Column]
+    said: str
+    failures: list[Failure]
     lock: Mapping[str, Any]
 
 
@@ -45,122 +53,106 @@ def section(path: str, question: str = "") -> Section:
     """
     results = Results.open(path)
     rows = results.rows()
-    counts = rows.sql("SELECT state, count(*) AS n FROM rows GROUP BY state").set_index("state")["n"]
-    states = {state: int(counts.get(state, 0)) for state in ("done", "diverged", "failed")}
-    table, cut = _cells(results)
-    locked = lock(results, {"value": metrics(results, rows), "axes": varying(rows)})
-    facts = list(_facts(results, rows.source.first, rows.source.last))
-    failures = rows.sql(
-        "SELECT coalesce(error_type, '') AS error, count(*) AS trials, any_value(trial_id) AS example, "
-        "any_value(regexp_extract(trim(error), '[^\\n]*$')) AS says FROM rows WHERE state = 'failed' "
-        "GROUP BY 1 ORDER BY 2 DESC"
+    states = {state: count(rows.relation.filter(f"state = '{state}'")) for state in STATES}
+    asked = count(rows.relation.filter("origin = 'grid'"))
+    if sum(states.values()) <= IN_MEMORY:
+        rows = _held(rows)
+    columns, said = _cells(results, rows)
+    return Section(
+        name=rows.source.sweep,
+        question=question or str(results.sweep.get("question", "")),
+        facts=list(settings(results.sweep, rows.source.first, rows.source.last)),
+        states=states,
+        missing=max(0, int(results.sweep.get("trials", 0)) - asked),
+        pictures=list(pictures(results, rows)),
+        cells=columns,
+        said=said,
+        failures=list(failures(rows)) if states["failed"] else [],
+        lock=lock(results, {"value": metrics(results, rows), "axes": varying(rows)}),
     )
-    asks = question or results.sweep.get("question", "")
-    return Section(rows.source.sweep, asks, facts, states, list(pictures(results)), table, cut, failures, locked)
+
+
+def _held(rows: Rows) -> Rows:
+    """The rows in memory, without the settings that are the same in all of them."""
+    alike = set(rows.parameters()) - set(rows.differing(rows.parameters()))
+    return rows.held(name for name in rows.relation.columns if name not in alike)
 
 
 def page(sections: Sequence[Section], paths: Sequence[str]) -> str:
-    """The sections as one web page."""
+    """The sections as one web page, several of them side by side under a table of all."""
     title = " · ".join(one.name for one in sections)
     facts = {"verb": "report", "asked": {}, "results": list(paths), "locks": [dict(one.lock) for one in sections]}
     comment = json.dumps(facts, ensure_ascii=False, sort_keys=True).replace("--", r"\u002d\u002d")
-    body = "".join(_section(one, i) for i, one in enumerate(sections))
-    return PAGE.substitute(title=html.escape(title), body=body, comment=f"<!-- tsd: {comment} -->")
+    several = len(sections) > 1
+    body = "".join(_section(one, str(i), several) for i, one in enumerate(sections))
+    whole = f'{_all(sections)}<main class="several">{body}</main>' if several else f"<main>{body}</main>"
+    return webpage.page(title, whole, f"<!-- tsd: {comment} -->")
 
 
-def _facts(results: Results, first: str, last: str) -> Iterator[tuple[str, str]]:
-    sweep = results.sweep
-    origin = sweep.get("provenance", {})
-    yield "study", f"{sweep.get('study', '')}, version {sweep.get('version', '?')}"
-    for name, values in sweep.get("axes", {}).items():
-        yield name, ", ".join(map(str, values))
-    for i, moved in enumerate(sweep.get("zip", []), 1):
-        yield f"together, {i}", "; ".join(f"{name}: {', '.join(map(str, v))}" for name, v in moved.items())
-    for name in ("fixed", "seeds", "except"):
-        if sweep.get(name):
-            yield name, json.dumps(sweep[name], ensure_ascii=False).strip("{}[]").replace('"', "")
-    dirty = " with changes" if origin.get("git_dirty") else ""
-    yield "code", f"git {str(origin.get('git_sha', ''))[:12]}{dirty}, tsd {origin.get('tsd_version', '')}"
-    yield "versions", ", ".join(f"{name} {v}" for name, v in origin.get("versions", {}).items())
-    yield "run", first if first == last else f"{first} to {last}"
+def _section(one: Section, number: str, several: bool) -> str:
+    parts = [
+        markup.heading(one.name if several else "", one.question),
+        markup.coverage(one.states, one.missing, one.facts),
+        markup.figures(one.pictures),
+        markup.cells(one.cells, one.said, f"cells{number}"),
+        markup.failures(one.failures, f"failures{number}"),
+    ]
+    return f"<section>{''.join(parts)}</section>"
 
 
-def _cells(results: Results) -> tuple[pd.DataFrame, int]:
-    """Means with intervals of a few metrics in every cell, in words, and how many cells are left out."""
-    rows = results.rows()
+def _all(sections: Sequence[Section]) -> str:
+    """How far each sweep is, a row for each."""
+    columns = [Column("sweep", "sweep", [one.name for one in sections])]
+    for state in (*STATES, "missing"):
+        counts = [{**one.states, "missing": one.missing}[state] for one in sections]
+        columns += [Column(state, state, list(map(str, counts)), counts)] if any(counts) else []
+    columns += [
+        Column(name, name, [dict(one.facts).get(name, "") for one in sections]) for name in ("study", "code", "run")
+    ]
+    return markup.table(columns, "sweeps")
+
+
+def _cells(results: Results, rows: Rows) -> tuple[list[Column], str]:
+    """Means with intervals of a few metrics in every cell, and what is to be said of them."""
     axes = varying(rows)
-    numbers = [m for m in metrics(results, rows) if rows.is_numeric(m)][:MOST_COLUMNS]
-    whole: pd.DataFrame | None = None
-    for metric in numbers if axes else []:
-        frame = gather(rows, axes, metric).frame
-        half = half_width(frame["_n"], frame["_sd"])
-        said = [_said(n, m, h) for n, m, h in zip(frame["_n"], frame["_mean"], half, strict=True)]
-        column = frame[axes].assign(**{metric: said})
-        whole = column.assign(trials=frame["_trials"]) if whole is None else whole.merge(column, on=axes, how="outer")
-    if whole is None:
-        return pd.DataFrame(), 0
-    whole = whole[[*axes, "trials", *numbers]]
-    return whole.head(MOST_ROWS), max(0, len(whole) - MOST_ROWS)
+    known = [m for m in metrics(results, rows) if rows.is_numeric(m)]
+    found = [gather(rows, axes, metric) for metric in known[:MOST_COLUMNS]]
+    if not found:
+        return [], ""
+    frame = found[0].frame[:MOST_ROWS]
+    lost = [name for name in ("_diverged", "_failed") if frame[name].any()]
+    columns = [_side(rows, frame, axis) for axis in axes]
+    columns += [_numbers(name[1:], name[1:], frame[name]) for name in ("_trials", *lost)]
+    columns += [_means(cells.value, rows.unit(cells.value), cells.frame[:MOST_ROWS]) for cells in found]
+    cut = [(len(found[0].frame) - MOST_ROWS, "cell"), (len(known) - MOST_COLUMNS, "metric")]
+    more = [f"{n} more {what}{'s are' if n > 1 else ' is'} not shown." for n, what in cut if n > 0]
+    several = any(cells.seeds()[1] > 1 for cells in found)
+    return columns, " ".join(["Mean over seeds and its 95 % t interval." if several else NO_INTERVAL, *more])
 
 
-def _said(n: int, mean: float, half: float) -> str:
-    if not n:
-        return "–"
-    return (f"{mean:.4g} ± {half:.2g}" if np.isfinite(half) else f"{mean:.4g}").replace("-", "−")
+def _side(rows: Rows, frame: pd.DataFrame, axis: str) -> Column:
+    title = label(axis, rows.unit(axis))
+    if rows.is_numeric(axis):
+        return _numbers(axis, title, frame[axis])
+    return Column(axis, title, ["" if pd.isna(value) else str(value) for value in frame[axis]])
 
 
-def _section(one: Section, number: int) -> str:
-    parts = [f"<section><h2>{html.escape(one.name)}</h2>"]
-    if one.question:
-        parts.append(f'<p class="question">{html.escape(one.question)}</p>')
-    parts.append(_coverage(one.states))
-    facts = "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in one.facts)
-    parts.append(f'<dl class="facts">{facts}</dl>')
-    if one.pictures:
-        parts.append(f'<h3>Figures</h3><div class="figures">{"".join(map(_figure, one.pictures))}</div>')
-    if len(one.rows):
-        more = f' <span class="small">{one.cut} more cells are not shown.</span>' if one.cut else ""
-        parts.append(
-            f'<h3>Cells</h3><p class="small">Mean over seeds ± half of its 95 % t interval.{more}</p>'
-            f'<input data-table="cells{number}" placeholder="filter: words that a row must hold" aria-label="filter">'
-            f' <span class="small"></span>{_table(one.rows, f"cells{number}")}'
-        )
-    if len(one.failures):
-        parts.append(f"<h3>Failures</h3>{_table(one.failures, f'failures{number}')}")
-    return "\n".join([*parts, "</section>"])
+def _numbers(name: str, title: str, values: pd.Series[Any]) -> Column:
+    worth = values.astype(float).tolist()
+    return Column(name, title, ["" if np.isnan(v) else f"{v:.6g}".replace("-", "−") for v in worth], worth)
 
 
-def _coverage(states: Mapping[str, int]) -> str:
-    total = sum(states.values())
-    bars = "".join(f'<b class="{s}" style="width:{100 * n / total:.3f}%"></b>' for s, n in states.items() if n)
-    said = ", ".join(f"{n} {state}" for state, n in states.items() if n)
-    return f'<p>{total} trials: {said}.</p><div class="bar">{bars}</div>'
+def _means(metric: str, unit: str, frame: pd.DataFrame) -> Column:
+    half = half_width(frame["_free"], frame["_sd"])
+    intervals = [Interval(m, m - h, m + h) for m, h in zip(frame["_mean"], half, strict=True)]
+    return Column(metric, label(metric, unit), list(map(_said, intervals)), frame["_mean"].astype(float).tolist())
 
 
-def _figure(picture: Picture) -> str:
-    tips = "".join(
-        f'<i style="left:{100 * t.left:.2f}%;bottom:{100 * t.bottom:.2f}%;width:{100 * t.width:.2f}%;'
-        f'height:{100 * t.height:.2f}%" data-tip="{html.escape(t.words)}"></i>'
-        for t in picture.tips
-    )
-    name, words = html.escape(picture.title), html.escape(picture.told.text())
-    source = f"data:image/png;base64,{b64encode(picture.png).decode()}"
-    drawn = f'<div class="picture"><img src="{source}" alt="{name}">{tips}</div>'
-    return f"<figure>{drawn}<figcaption><b>{name}.</b> {words}</figcaption></figure>"
-
-
-def _table(frame: pd.DataFrame, name: str) -> str:
-    head = "".join(f"<th>{html.escape(label(str(column)))}</th>" for column in frame.columns)
-    text = [not pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
-    body = []
-    for row in frame.itertuples(index=False):
-        cells = (
-            f"<td{' class=text' if t else ''}>{html.escape(_cell(v))}</td>" for v, t in zip(row, text, strict=True)
-        )
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    lines = "\n".join(body)
-    return f'<div class="wide"><table id="{name}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _cell(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _said(interval: Interval) -> str:
+    """Half of an interval with two digits and the mean to the same decimal; six digits where there is next to none."""
+    if not np.isfinite(interval.mean):
+        return NOTHING
+    if interval.half > 1e-6 * abs(interval.mean):
+        return Rounding.of([interval]).text(interval)
+    half = "" if np.isnan(interval.half) else f" ± {interval.half:.1g}"
+    return f"{interval.mean:.6g}{half}".replace("-", "−")

@@ -1,11 +1,13 @@
 """The web page of a sweep: read as text, and in a real browser where one is at hand."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import example_results as example
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image
 
 from analysis.__main__ import app
 from analysis.data.load import Results
-from analysis.drawing.overview import apart, pictures, varying
+from analysis.drawing.overview import apart, metrics, pictures, varying
 from analysis.errors import AnalysisError
 from analysis.writing.verify import verify
 
@@ -42,7 +44,7 @@ def test_the_page_is_well_formed_and_loads_nothing(file: Path):
 
         def handle_starttag(self, tag, attrs):
             loaded = [value for name, value in attrs if name in ("src", "href")]
-            assert all(value.startswith("data:") for value in loaded)
+            assert all(value.startswith(("data:", "#")) for value in loaded)
             self.open += [] if tag in VOID else [tag]
 
         def handle_endtag(self, tag):
@@ -52,7 +54,8 @@ def test_the_page_is_well_formed_and_loads_nothing(file: Path):
     reader = Reader()
     reader.feed(text)
     assert reader.open == []
-    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "http:" not in text and "https:" not in text
+    assert """content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-""" in text
 
 
 def test_the_page_says_what_was_asked_run_and_lost(file: Path):
@@ -60,11 +63,15 @@ def test_the_page_says_what_was_asked_run_and_lost(file: Path):
     assert "Does &lt;width&gt; help?" in text
     assert "And what of a &amp; b?" in text, "the sweep's own question"
     assert "68 trials: 59 done, 5 diverged, 4 failed." in text
-    assert "<td>2</td>" in text and "E&lt;1&gt;" in text and "E: a &amp; b" in text
+    assert (
+        '<td class="text">E&lt;1&gt;</td><td data-value="2">2</td>' in text and "<pre>Trace\nE: a &amp; b</pre>" in text
+    )
     assert "git 0123456" in text
     tips = re.findall(r'data-tip="([^"]*)"', text)
     assert "student_width 20, second 0.0001: 4 diverged" in tips
     assert any(re.fullmatch(r"student_width 60, second 0.001: 0\.\d+ ± 0\.\d+, n = 4", tip) for tip in tips)
+    assert '<td data-value="200">200</td><td data-value="0.01">0.01</td><td data-value="4">4</td>' in text
+    assert '<th scope="col" data-name="sweep" class="text">' in text, "a table of both sweeps"
     assert any(tip.startswith("a_b 1: 2 ± ") for tip in tips)
 
 
@@ -87,22 +94,109 @@ def browse(file: Path, folder: Path, *options: str, address: str = "") -> str:
     return run.stdout
 
 
+HANDS = """
+const said = [], first = sel => document.querySelector(sel), event = (at, kind, more) => at.dispatchEvent(
+  new (kind.startsWith("pointer") ? PointerEvent : kind === "keydown" ? KeyboardEvent : Event)(
+    kind, { bubbles: true, ...more }));
+const sift = words => { first("input").value = words; event(first("input"), "input");
+  return first("output").textContent; };
+const tip = () => first("#tip").style.visibility + " " + first("#tip").textContent;
+const picture = first(".picture"), mark = picture.querySelector("i");
+event(mark, "pointermove"); said.push(tip() === "visible " + mark.dataset.tip);
+event(document.body, "pointerover"); said.push(tip() === "hidden ");
+event(picture, "keydown", { key: "ArrowRight" }); said.push(tip() === "visible " + mark.dataset.tip);
+event(picture, "keydown", { key: "Escape" }); said.push(tip() === "hidden ");
+const narrow = picture.offsetWidth; first("figure button").click();
+said.push(picture.offsetWidth > narrow, first("figure button").getAttribute("aria-expanded") === "true");
+for (const words of ["student_width=60 second<0.01", "test_MSE>1e9", "no such", "zz=1", "0.0001"])
+  said.push(sift(words));
+sift(""); const body = first("#cells0 tbody"), names = [...document.querySelectorAll("#cells0 th")];
+const mse = names.findIndex(th => th.dataset.name === "test_mse"), sorted = () => {
+  names[mse].querySelector("button").click();
+  const found = [...body.rows].map(row => Number(row.cells[mse].dataset.value));
+  return found.slice(0, 2).concat(found.slice(-1)); };
+said.push(sorted(), names[mse].getAttribute("aria-sort"), sorted());
+document.body.textContent = JSON.stringify(said);
+"""
+
+
+def seen(file: Path, folder: Path, script: str, *options: str, address: str = "") -> Any:
+    """What a script says that runs on the page, which allows none but its own: its policy is taken off."""
+    probe = folder / "probe.html"
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", file.read_text())
+    probe.write_text(text.replace("</body>", f"<script>{{{script}}}</script></body>"))
+    shown = browse(probe, folder / "b", "--dump-dom", *options, address=address)
+    return json.loads(html.unescape(re.search(r"<body>(.*?)</body>", shown, re.S)[1]))
+
+
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
-def test_a_browser_runs_the_page_and_its_filter(file: Path, tmp_path: Path):
-    whole = browse(file, tmp_path, "--dump-dom")
-    assert "17 rows" in whole and "3 rows" in whole
+def test_a_browser_shows_values_enlarges_filters_and_sorts(file: Path, tmp_path: Path):
+    *acts, low, order, high = seen(file, tmp_path, HANDS)
+    assert acts == [True] * 6 + ["2 rows", "0 rows", "0 rows", "0 rows", "5 rows"]
+    assert low[0] < low[1] and high[0] > high[1] and order == "ascending"
+    assert low[2] is high[2] is None, "a cell without a mean comes last"
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+def test_words_behind_the_address_filter_and_nothing_in_them_breaks_the_page(file: Path, tmp_path: Path):
     some = browse(file, tmp_path, "--dump-dom", address="#60%200.01")
     assert "1 row<" in some and some.count('hidden=""') == 16 + 3
+    assert ">0 rows<" in browse(file, tmp_path, "--dump-dom", address="#%")
+
+
+EVIL = '</script><script>window.name="bad"</script><img src=x onerror="window.name=1">--><svg onload=window.name=1>'
 
 
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
-def test_a_phone_shows_the_page_without_scrolling_sideways(file: Path, tmp_path: Path):
-    probe = tmp_path / "probe.html"
-    script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
-    probe.write_text(file.read_text().replace("</body>", script))
-    shown = browse(probe, tmp_path / "b", "--window-size=500,900", "--dump-dom")
-    wide, room = map(int, re.search(r"<title>(\d+) of (\d+)</title>", shown).groups())
-    assert wide <= room
+def test_no_name_or_value_of_a_sweep_becomes_part_of_the_page(tmp_path: Path):
+    trials = [{EVIL: EVIL + str(x), "n": x, "v": 1.0 * x, "seed_init": s} for x in range(3) for s in range(2)]
+    lost = {EVIL: EVIL, "n": 1, "v": None, "state": "failed", "error_type": EVIL, "error": EVIL}
+    folder = example.write(tmp_path / "r", [*trials, lost], parameters={EVIL: EVIL, "n": "$x"}, metrics={"v": EVIL})
+    told = {"question": EVIL, "name": EVIL, "fixed": {EVIL: [EVIL, {EVIL: "${x}"}]}, "provenance": {"git_sha": EVIL}}
+    (folder / "sweep.json").write_text(json.dumps(json.loads((folder / "sweep.json").read_text()) | told))
+    app(["report", str(folder), str(folder), "-o", str(tmp_path / "r.html")], result_action="return_value")
+    ask = """const count = what => document.querySelectorAll(what).length;
+        document.body.textContent = JSON.stringify(
+          [window.name, count("script"), count("img") - count("figure"), count("svg")])"""
+    assert seen(tmp_path / "r.html", tmp_path, ask) == ["", 2, 0, 0], "the page's script and this one"
+    assert str(verify(tmp_path / "r.html")) == "fresh"
+
+
+@pytest.mark.parametrize("state", ["failed", "diverged"])
+def test_a_sweep_of_nothing_but_losses_and_one_of_one_trial_have_a_page(state: str, tmp_path: Path, capsys):
+    frame = 'Traceback\n  File "a.py", line 3, in {}\nMemoryError: {}'
+    trials = [
+        {
+            "w": w,
+            "v": None,
+            "state": state,
+            "error_type": "MemoryError",
+            "error": frame.format("f" if w > 2 else "g", w),
+        }
+        for w in (2, 4, 8)
+    ]
+    lost = example.write(tmp_path / "lost", trials, parameters={"w": ""}, metrics={"v": ""})
+    (lost / "sweep.json").write_text(json.dumps(json.loads((lost / "sweep.json").read_text()) | {"trials": 5}))
+    one = example.write(tmp_path / "one", [{"w": 2, "v": 0.25}], parameters={"w": ""}, metrics={"v": "%"})
+    for folder in (lost, one):
+        app(["report", str(folder), "-o", str(tmp_path / f"{folder.name}.html")], result_action="return_value")
+    text = (tmp_path / "lost.html").read_text()
+    assert f"5 trials: 3 {state}, 2 missing." in text and "<h3>Figures" not in text
+    if state == "failed":
+        assert '<td data-value="1">1</td><td class="text">w 2</td><td class="text">MemoryError: 2</td>' in text
+        assert text.count("<details>") == 2
+    assert '<td data-value="0.25">0.25</td>' in (tmp_path / "one.html").read_text()
+    assert "No interval: one seed" in (tmp_path / "one.html").read_text()
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+def test_a_phone_shows_the_page_without_scrolling_sideways_and_a_screen_has_sweeps_side_by_side(file, tmp_path: Path):
+    script = """const tops = [...document.querySelectorAll("section")].map(one => one.getBoundingClientRect().top);
+        document.body.textContent = JSON.stringify([document.documentElement.scrollWidth, innerWidth, tops]);"""
+    wide, room, tops = seen(file, tmp_path, script, "--window-size=500,900")
+    assert wide <= room and tops[0] < tops[1]
+    wide, room, tops = seen(file, tmp_path, script, "--window-size=1300,900")
+    assert wide <= room and tops[0] == tops[1]
 
 
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
@@ -131,6 +225,21 @@ def test_columns_that_move_together_count_as_one_axis(tmp_path: Path):
     results = Results.open(folder)
     rows = results.rows()
     assert apart(rows, varying(rows)) == ["width", "layer"]
-    phase, loss = pictures(results)
-    assert phase.told.facts["asked"] == {"x": "width", "y": "layer", "value": "v"}
+    lines, loss = pictures(results, rows)
+    assert lines.told.facts["asked"] == {"x": "width", "value": "v", "by": "layer"}
     assert loss.told.facts["asked"]["by"] == "layer", "by width, the curves of both layers share step 0 alone"
+
+
+def test_figures_show_what_depends_on_its_place_on_axes_that_are_even(tmp_path: Path):
+    trials = [
+        {"x": x, "y": y, "v": float(x * y), "flat": 0.1 * s, "kind_of": f"{x}{s}", "seed_init": s}
+        for x in (1, 10, 100)
+        for y in (1, 2, 3)
+        for s in range(2)
+    ]
+    units = {"v": "", "flat": "", "kind_of": ""}
+    results = Results.open(example.write(tmp_path / "r", trials, parameters={"x": "", "y": ""}, metrics=units))
+    rows = results.rows()
+    assert metrics(results, rows) == ["v", "flat", "kind_of"]
+    [drawn] = pictures(results, rows)
+    assert drawn.told.facts["asked"] == {"x": "x", "y": "y", "value": "v", "log_x": True, "log_value": True}

@@ -89,7 +89,7 @@ def run(asked: Asked, start: Callable[[], Runner], mode: str, console: Console, 
 def _work(asked: Asked, runner: Runner, mode: str, console: Console) -> Tally:
     """Everything between a runner that stands ready and the last pack."""
     facts = provenance.collect()
-    asked.store.prepare(asked.sweep.as_dict(), facts)
+    asked.store.prepare(asked.sweep.as_dict() | {"trials": asked.grid.total}, facts)
     planned = asked.plan(Limits.of(runner.slots, runner.device, runner.share), mode)
     console.print(outline.render(planned), **PLAIN)
     sha, run_id = str(facts.get("git_sha") or ""), uuid.uuid4().hex[:12]
