@@ -74,7 +74,10 @@ class Outlines:
     def provenance(self, asked: Mapping[str, Any], rows: Rows, lock: Mapping[str, Any]) -> Provenance:
         """What is to be said under it."""
         counted, steps = self.counted, f" at all `{rows.step}`" if rows.step else ""
-        said = f"{counted.size} values of {counted.totals.trials} trials{steps}; every value counts once."
+        values, trials = (
+            f"{n} {what}{'s' * (n != 1)}" for n, what in ((counted.size, "value"), (counted.totals.trials, "trial"))
+        )
+        said = f"{values} of {trials}{steps}; every value counts once."
         more = f"{counted.unplaced} values are not positive and have no place." if counted.unplaced else ""
         return pooled(
             Told("histogram", asked, said, more=[more], lock=lock), counted.totals, counted.value, rows.source

@@ -1,7 +1,7 @@
 """Draw means against a number or a category, with their intervals, and theory as lines over them.
 
 Without theory a line joins the means, and bands or bars show their intervals. With it the lines belong to theory, and
-the means are points with bars.
+the means are points with bars. Along curves that are not all as long, thin lines are single runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from analysis.data.rows import Rows, quoted
 from analysis.drawing import style
 from analysis.drawing.axis import Axis
 from analysis.drawing.groups import Groups
+from analysis.drawing.runs import Runs
 from analysis.drawing.ticks import Side, label_round, label_values
 from analysis.errors import AnalysisError
 from analysis.statistics.intervals import half_width
@@ -32,6 +33,8 @@ MOST_BARS = 60
 """Numbers on an axis beyond which intervals are bands."""
 MOST_POINTS = 24
 """Points with bars along one line; of more, so many are shown."""
+ASIDE = 0.02
+"""Of the axis: how far groups stand from each other at one number, where their bars would lie over each other."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,10 @@ class Series:
         axis: the horizontal axis.
         label: what the vertical one shows, with unit.
         groups: what the lines belong to.
-        means: `x`, `mean`, `low` and `high` of each group; the bounds are NaN for one seed.
+        means: `x`, `mean`, `low`, `high` and the seeds `n` of each group; the bounds are NaN for one seed.
         theory: lines of each prediction, by its name: `x` and `mean` for each group, or once for all of them.
         bands: whether intervals are bands and the axis is a continuum, as along a curve or many numbers.
+        runs: single runs, where means cannot follow them.
     """
 
     cells: Cells
@@ -55,6 +59,7 @@ class Series:
     means: tuple[pd.DataFrame, ...]
     theory: Mapping[str, tuple[pd.DataFrame, ...]] = field(default_factory=dict)
     bands: bool = False
+    runs: Runs | None = None
 
     @classmethod
     def of(
@@ -72,24 +77,35 @@ class Series:
         cells = gather(rows, [by, x] if by else [x], value)
         cells.require_mean()
         along = rows.step == x
-        values = [v for v in cells.values(x) if v > 0] if along and log_x else cells.values(x)
+        runs = Runs.of(rows, value, by, cells.values(by) if by else (), cells) if along else None
+        values = sorted({*cells.values(x), *runs.frame["x"]}) if runs else cells.values(x)
+        values = [v for v in values if v > 0] if along and log_x else values
         axis = Axis.over(rows, x, values, log_x)
         along |= axis.numeric and len(values) > MOST_BARS
         groups = Groups.of(rows, by, cells.values(by) if by else ())
         means = tuple(_means(_of_group(cells.frame, by, value), axis) for value in groups.values)
         predicted = {name: _predicted(held, name, axis, by, groups) for name, held in theory.items()}
-        return cls(cells, axis, style.label(value, rows.unit(value)), groups, means, predicted, along)
+        return cls(cells, axis, style.label(value, rows.unit(value)), groups, means, predicted, along, runs)
 
     def draw(self, axes: Axes, log_value: bool) -> list[Line2D]:
         """The lines and their intervals. Returns handles for a legend, of the groups and of theory."""
+        self._draw_runs(axes)
         for i, (mean, colour) in enumerate(zip(self.means, self.groups.colours, strict=True)):
-            self._draw_group(axes, mean.assign(x=mean["x"] + self._aside(i)), colour, self.groups.names[i])
+            self._draw_group(axes, mean.assign(x=self._aside(i, mean["x"])), colour, self.groups.names[i])
         self._draw_theory(axes)
         self._scale_x(axes)
         drawn = [*self.means, *(line for lines in self.theory.values() for line in lines)]
+        drawn += [self.runs.frame.rename(columns={"value": "mean"})] if self.runs else []
         _scale(axes, "y", pd.concat(drawn)[["mean", "low", "high"]], "--log-value" if log_value else "")
         axes.set(ylabel=self.label)
         return self._legend()
+
+    def told(self) -> list[str]:
+        """What is drawn, where it is more than means and their intervals."""
+        aside = "Groups stand a little aside of their number, as their bars would lie over each other."
+        dotted = "Dotted: the mean over the seeds whose runs go on."
+        said = [*(self.runs.told() if self.runs else []), *([dotted] if any(map(self._partly, self.means)) else [])]
+        return said + ([aside] if self.axis.numeric and self._apart() else [])
 
     def page(self, width: str | None, log_value: bool, shown: bool = False) -> Figure:
         """A figure of its own, its legend above; see `style.new_figure`."""
@@ -106,13 +122,25 @@ class Series:
         marked = points or not self.bands or len(mean) == 1
         look: Any = {"marker": "o", "markersize": 3.2} if marked else {}
         look |= {"linestyle": "", "zorder": 3} if points else {}
+        if self._partly(mean):
+            axes.plot(mean["x"], mean["mean"].where(mean["n"] == mean["n"].max()), color=colour, label=f"_{name}")
+            look |= {"linestyle": ":"}
         axes.plot(mean["x"], mean["mean"], color=colour, label=name, **look)
-        if self.bands and not points:
+        if self.bands and not points and len(mean) > 1:
             axes.fill_between(mean["x"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
             return
         known = mean.dropna(subset=["low"])
         reach = [known["mean"] - known["low"], known["high"] - known["mean"]]
         axes.errorbar(known["x"], known["mean"], reach, fmt="none", ecolor=colour, elinewidth=0.8, capsize=1.6)
+
+    def _draw_runs(self, axes: Axes) -> None:
+        for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
+            for run in self.runs.of_group(value) if self.runs else []:
+                axes.plot(run["x"], run["value"], color=colour, linewidth=0.5, alpha=0.4, label="_run")
+
+    def _partly(self, mean: pd.DataFrame) -> bool:
+        """Whether a mean along runs goes on over fewer seeds."""
+        return self.runs is not None and not self.theory and mean["n"].nunique() > 1
 
     def _draw_theory(self, axes: Axes) -> None:
         for (name, lines), dashes in zip(self.theory.items(), THEORY_LINES, strict=False):
@@ -129,9 +157,19 @@ class Series:
             handles.append(Line2D([], [], color=style.INK, linestyle=dashes, linewidth=1, label=style.label(name)))
         return handles
 
-    def _aside(self, group: int) -> float:
-        """Among categories, groups stand side by side."""
-        return 0.0 if self.axis.numeric else 0.12 * (group - (len(self.means) - 1) / 2)
+    def _aside(self, group: int, x: pd.Series[float]) -> pd.Series[float]:
+        """Where a group stands: beside the others among categories, and where bars would lie over each other."""
+        step = self._apart() * (group - (len(self.means) - 1) / 2)
+        return x * np.exp(step) if self.axis.log else x + step
+
+    def _apart(self) -> float:
+        """From one group to the next, in the measure in which the axis is even."""
+        places, many = self.axis.along(), max(1, len(self.means) - 1)
+        if not self.axis.numeric:
+            return min(0.12, 0.7 / many)
+        if self.bands or self.theory or not _over_each_other(self.means):
+            return 0.0
+        return min(ASIDE * (np.ptp(places) or 1.0), 0.6 * min(np.diff(places), default=1.0) / many)
 
     def _scale_x(self, axes: Axes) -> None:
         if self.bands:
@@ -141,6 +179,7 @@ class Series:
         label_values(axes, "x", self.axis)
         places = self.axis.along()
         pad = 0.04 * np.ptp(places) if self.axis.numeric and np.ptp(places) else 0.5
+        pad += self._apart() * (len(self.means) - 1) / 2 if self.axis.numeric else 0.0
         axes.set(xlim=self.axis.back(np.array([places[0] - pad, places[-1] + pad])))
 
 
@@ -153,7 +192,15 @@ def _means(frame: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     seen = frame[(frame["_n"] > 0) & frame[axis.name].isin(places)]
     mean, half = seen["_mean"], half_width(seen["_free"], seen["_sd"])
     x = seen[axis.name].map(places).astype(float)
-    return pd.DataFrame({"x": x, "mean": mean, "low": mean - half, "high": mean + half}).sort_values("x")
+    found = pd.DataFrame({"x": x, "mean": mean, "low": mean - half, "high": mean + half, "n": seen["_n"]})
+    return found.sort_values("x")
+
+
+def _over_each_other(means: Sequence[pd.DataFrame]) -> bool:
+    """Whether intervals of groups at one place have values in common."""
+    bars = pd.concat(means).dropna(subset=["low"]).sort_values(["x", "low"])
+    reached = bars.groupby("x")["high"].cummax().groupby(bars["x"]).shift()
+    return bool((bars["low"] < reached).any())
 
 
 def _predicted(rows: Rows, name: str, axis: Axis, by: str | None, groups: Groups) -> tuple[pd.DataFrame, ...]:

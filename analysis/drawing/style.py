@@ -135,7 +135,7 @@ def legend_columns(handles: Sequence[Any], room: float) -> int:
 def footer(figure: Figure, text: str) -> None:
     """Write `text` small along the lower edge of a figure made taller for it, and keep the rest above."""
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    lines = _wrapped(plain(text), 0.98 * (width - 2 * MARGIN))
+    lines = _wrapped(plain(text), 0.96 * (width - 2 * MARGIN))
     need = 1.25 * FOOT * len(lines) + 1.5 * MARGIN
     height += need
     figure.set_size_inches(width / 72, height / 72)

@@ -57,7 +57,8 @@ def command(
     drawn = Series.of(rows, value, step, by=by, theory=predictions, log_x=log_x)
     with style.paper():
         figure = drawn.page(width, log_value)
-        told = Told("curves", asked, BARS if theory else BANDS, place="point", lock=lock(opened, asked))
+        said = BARS if theory else BANDS
+        told = Told("curves", asked, said, more=drawn.told(), place="point", lock=lock(opened, asked))
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

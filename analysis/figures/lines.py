@@ -59,11 +59,8 @@ def command(
     said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else bare
     with style.paper():
         figure = drawn.page(width, log_value)
-        files.publish(
-            figure,
-            provenance(Told("lines", asked, said, place="point", lock=lock(opened, asked)), drawn.cells, rows.source),
-            outputs,
-        )
+        told = Told("lines", asked, said, more=drawn.told(), place="point", lock=lock(opened, asked))
+        files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 
 def lines(

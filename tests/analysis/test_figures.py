@@ -20,8 +20,10 @@ from PIL import Image
 from analysis import figures, load
 from analysis.data.cells import gather
 from analysis.data.load import Results
+from analysis.data.rows import Rows
 from analysis.drawing import style
 from analysis.drawing.diagram import Diagram, View
+from analysis.drawing.series import Series
 from analysis.errors import AnalysisError
 from analysis.figures.curves import command as curves_command
 from analysis.figures.curves import curves
@@ -292,10 +294,36 @@ def test_a_line_ends_with_the_shortest_of_the_curves_it_averages(tmp_path: Path)
     folder = example.two_lengths(tmp_path / "r")
     axes = curves(load(folder, curve="k"), value="k", by="layer")
     ends = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
-    assert ends == {"flat": [1, 2, 3, 4], "deep": [1, 2, 3, 4, 5, 6, 7, 8]}
+    assert (ends["flat"], ends["deep"]) == ([1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 8])
     curves_command(str(folder), value="k", by="layer", output=[tmp_path / "c.png"])
-    said = "Averaged also over student_width, where a seed has them all, at the steps that they share."
-    assert said in Image.open(tmp_path / "c.png").text["Description"]
+    said = Image.open(tmp_path / "c.png").text["Description"]
+    assert "Averaged also over student_width, where a seed has them all, at the steps that they share." in said
+    assert "Bands: 95 % t interval of the mean over seeds. Thin: single runs. None diverged" in said
+
+
+def test_runs_that_a_mean_cannot_follow_are_drawn_thin(tmp_path: Path, monkeypatch):
+    """Of layer `flat`, whose two widths have curves of 4 and 8 steps; not of `deep`, whose curves are all as long."""
+    points = load(example.two_lengths(tmp_path / "r"), curve="k")
+    runs = [line for line in curves(points, value="k", by="layer").lines if line.get_label() == "_run"]
+    wanted = [own["k"].tolist() for _, own in points[points.layer == "flat"].groupby("trial_id")]
+    assert sorted(run.get_ydata().tolist() for run in runs) == sorted(wanted)
+    assert {len(run.get_xdata()) for run in runs} == {4, 8}
+    monkeypatch.setattr("analysis.drawing.runs.MOST", 3)
+    shown = Series.of(Rows.of(points), "k", "kept", by="layer", theory={})
+    assert shown.told() == ["Thin: single runs, 3 of 4."]
+    assert shown.runs.frame["x"].max() == shown.axis.values[-1] == 8
+
+
+def test_a_mean_over_fewer_seeds_goes_on_dotted(tmp_path: Path):
+    lengths = [(seed, step) for seed, end in enumerate((5, 5, 9)) for step in range(1, end + 1)]
+    curve = [(seed, "k", step, float(step + seed)) for seed, step in lengths]
+    trials = [{"x": 1, "seed_init": seed} for seed in range(3)]
+    folder = example.write(tmp_path / "r", trials, parameters={"x": ""}, metrics={}, curves=curve)
+    axes = curves(load(folder, curve="k"), value="k")
+    [dotted] = [line for line in axes.lines if line.get_linestyle() == ":"]
+    np.testing.assert_allclose(dotted.get_ydata(), [2, 3, 4, 5, 6, 8, 9, 10, 11])
+    [solid] = [line for line in axes.lines if line.get_label() == "_"]
+    assert np.isfinite(solid.get_ydata()).tolist() == [True] * 5 + [False] * 4
 
 
 def test_a_phase_diagram_is_empty_beyond_the_shortest_of_the_curves_it_averages(tmp_path: Path):

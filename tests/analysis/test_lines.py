@@ -117,6 +117,27 @@ def test_groups_stand_side_by_side_over_categories(few_samples: Path):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["none", "kd", "at"]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_groups_whose_bars_would_lie_over_each_other_stand_a_little_aside(log, tmp_path: Path):
+    near = [
+        {"x": x, "g": g, "seed_init": s, "v": x + 0.1 * s} for x in (1.0, 10.0, 100.0) for g in "abc" for s in (0, 1)
+    ]
+    lines_of = lines(pd.DataFrame(near), x="x", value="v", by="g", log_x=log).lines
+    placed = np.array([line.get_xdata() for line in lines_of if line.get_label() in "abc"])
+    even = np.log(placed) if log else placed
+    np.testing.assert_allclose(even[1], np.log([1, 10, 100]) if log else [1, 10, 100])
+    apart = 0.02 * (np.log(100) if log else 99)
+    np.testing.assert_allclose(np.diff(even, axis=0), apart)
+    folder = example.write(tmp_path / "r", near, parameters={"x": "", "g": ""}, metrics={"v": ""})
+    command(str(folder), x="x", value="v", by="g", output=[tmp_path / "l.png"])
+    assert "Groups stand a little aside of their number" in Image.open(tmp_path / "l.png").text["Description"]
+    far = pd.DataFrame(near).assign(v=lambda t: t["v"] + 1000 * (t["g"] == "b") + 2000 * (t["g"] == "c"))
+    exact = [
+        line.get_xdata().tolist() for line in lines(far, x="x", value="v", by="g").lines if line.get_label() in "abc"
+    ]
+    assert exact == [[1, 10, 100]] * 3
+
+
 def test_lines_on_axes_of_ones_own(few_samples: Path):
     mine = Figure().subplots()
     trials = load(few_samples)
