@@ -41,18 +41,18 @@ def sql(
 
 
 @app.command
-def verify(file: Path, *, results: str | None = None) -> None:
+def verify(file: Path, *, results: Annotated[list[str] | None, Parameter(negative=())] = None) -> None:
     """Verify: is a figure or table still what the results say? Fresh, stale (and what changed) or unknown.
 
     Exit code 0 for fresh, 1 for stale or unknown.
 
     Args:
-        file: Figure or table that this program made: png, pdf, md, tex or html.
-        results: Where the results are now; the file knows where they were.
+        file: Figure, table or report that this program made: png, pdf, md, csv, tex or html.
+        results: Where the results are now; the file knows where they were. Again for each further sweep of a report.
     """
     from analysis.writing.verify import verify as verified
 
-    verdict = verified(file, results)
+    verdict = verified(file, results or [])
     print(f"{file} is {verdict}")
     sys.exit(verdict.state != "fresh")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from analysis.errors import AnalysisError
+from tsd.store import UserError
 
 COMMENT = re.compile(r"(?:<!--|%|#) tsd: (\{.*\})(?: -->)?")
 KEYWORDS = re.compile(rb"/Keywords \(((?:\\.|[^\\)])*)\)", re.S)
@@ -28,37 +29,65 @@ class Verdict:
         return f"{self.state}: {self.why}" if self.why else self.state
 
 
-def verify(path: Path, results: str | None = None) -> Verdict:
-    """Compare the hashes inside a file with those of the results it names, or of `results`.
+@dataclass(frozen=True)
+class Held:
+    """What a file holds of one sweep: where its results were, the options that it was made with, and the hashes."""
 
-    Raises AnalysisError where there is no such file.
+    place: str
+    asked: dict[str, Any]
+    lock: dict[str, Any]
+
+
+def verify(path: Path, results: Sequence[str] = ()) -> Verdict:
+    """Compare the hashes inside a file with those of the results it names, or of `results`, one for each sweep in it.
+
+    Raises AnalysisError where there is no such file, or it shows another number of sweeps than `results` are.
     """
-    from analysis.data.load import Results
-    from analysis.data.lock import HASHES, changes, lock
-
-    told = []
-    for place, asked, then in _locks(facts_of(path) or {}):
-        if then.get("hashes") != HASHES:
-            return Verdict("unknown", "its hashes are of another version of this program; make it again")
-        if then["duckdb"] != duckdb.__version__:
-            return Verdict("unknown", f"its hashes are those of DuckDB {then['duckdb']}; here is {duckdb.__version__}")
-        try:
-            now = lock(Results.open(results or place), asked)
-        except AnalysisError as problem:
-            return Verdict("unknown", str(problem).splitlines()[0])
-        told.append(changes(then, now))
-    if not told:
-        return Verdict("unknown", "the file carries no hashes of this program")
-    moved = [change for changed in told for change in changed]
+    found = _held(facts_of(path) or {})
+    if not found:
+        return Verdict("unknown", "it carries no hashes of this program; a copy that lost its metadata lost them")
+    if len(results or found) != len(found):
+        raise AnalysisError(
+            f"{path} shows {len(found)} of a sweep's results and not {len(results)}: --results for each."
+        )
+    moved: list[str] = []
+    for held, place in zip(found, results or [one.place for one in found], strict=True):
+        told = _compared(held, place)
+        if isinstance(told, Verdict):
+            return told
+        name = f"{place}: " if len(found) > 1 else ""
+        moved += [f"{name}{change}" for change in told]
     return Verdict("stale", "; ".join(moved)) if moved else Verdict("fresh")
 
 
-def _locks(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """The results, the options and the hashes of what a file shows: one of a figure, one for each sweep of a report."""
-    if "lock" in facts:
-        yield facts["source"]["results"], facts["asked"], facts["lock"]
-    for place, then in zip(facts.get("results", []), facts.get("locks", []), strict=True):
-        yield place, {"named": [*then["columns"], *then["curves"]]}, then
+def _compared(held: Held, place: str) -> Verdict | list[str]:
+    """What changed; why nobody can tell where that is so."""
+    from analysis.data.load import Results
+    from analysis.data.lock import HASHES, changes, lock
+
+    if held.lock.get("hashes") != HASHES:
+        return Verdict("unknown", "its hashes are of another version of this program; make it again")
+    if held.lock.get("duckdb") != duckdb.__version__:
+        return Verdict(
+            "unknown", f"its hashes are those of DuckDB {held.lock.get('duckdb')}; here is {duckdb.__version__}"
+        )
+    if "://" not in place and not Path(place).exists():
+        return Verdict("unknown", f"its results are not in {place} any more; say where with --results")
+    try:
+        return changes(held.lock, lock(Results.open(place), held.asked))
+    except UserError as problem:
+        return Verdict("unknown", " ".join(str(problem).splitlines()))
+
+
+def _held(facts: dict[str, Any]) -> list[Held]:
+    """What a file shows: one of a figure, one for each sweep of a report, none where it does not say all of it."""
+    try:
+        if "lock" in facts:
+            return [Held(str(facts["source"]["results"]), dict(facts["asked"]), dict(facts["lock"]))]
+        pairs = zip(facts["results"], map(dict, facts["locks"]), strict=True)
+        return [Held(str(place), {"named": [*then["columns"], *then["curves"]]}, then) for place, then in pairs]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def facts_of(path: Path) -> dict[str, Any] | None:
@@ -69,9 +98,10 @@ def facts_of(path: Path) -> dict[str, Any] | None:
         raise AnalysisError(f"{path} cannot be read: {problem.strerror}.") from None
     try:
         text = _text(path, data)
-        return json.loads(text) if text else None
-    except ValueError:
+        facts = json.loads(text) if text else None
+    except (OSError, SyntaxError, ValueError):  # what Pillow says of a picture that is none, or was cut short
         return None
+    return facts if isinstance(facts, dict) else None
 
 
 def _text(path: Path, data: bytes) -> str | None:

@@ -79,7 +79,10 @@ def test_the_page_knows_what_it_was_made_of(file: Path):
     facts = json.loads(re.search(r"<!-- tsd: (.*) -->", file.read_text())[1])
     assert [lock["trials"] for lock in facts["locks"]] == [68, 11]
     assert str(verify(file)) == "fresh"
-    assert verify(file, facts["results"][0]).state == "stale", "the second sweep is not the first"
+    plane, other = facts["results"]
+    assert verify(file, [other, plane]).state == "stale", "the second sweep is not the first"
+    with pytest.raises(AnalysisError, match="shows 2 of a sweep's results and not 1"):
+        verify(file, [plane])
 
 
 def test_a_folder_without_results_has_no_report(tmp_path: Path):

@@ -11,6 +11,7 @@ from analysis.data.load import Results
 from analysis.data.lock import changes, lock
 from analysis.errors import AnalysisError
 from analysis.writing.verify import facts_of, verify
+from tsd.store import Store
 
 PARAMETERS, METRICS = {"x": "", "method": ""}, {"test_mse": "", "test_nll": ""}
 MADE = {
@@ -23,6 +24,7 @@ MADE = {
     "variance": "variance {r} --value test_mse -o {f}",
     "boundary": "phase {r} --x x --y test_nll --value test_mse --threshold 0.3 -o {f}",
 }  # fmt: skip
+NO_HASHES = "unknown: it carries no hashes of this program; a copy that lost its metadata lost them"
 KINDS = {
     "table": (".md", ".tex", ".html", ".csv"),
     "variance": (".md", ".csv"),
@@ -69,9 +71,9 @@ def test_another_value_makes_stale_what_shows_it_and_nothing_else(made, tmp_path
     other = results(tmp_path / "r", nudge=(3, "test_mse"))
     for path in made:
         expected = "fresh" if path.stem == "curves" else "stale: `test_mse` has other values"
-        assert str(verify(path, str(other))) == expected
+        assert str(verify(path, [str(other)])) == expected
     unseen = results(tmp_path / "s", nudge=(3, "test_nll"))
-    assert {str(verify(path, str(unseen))) for path in made if path.stem != "boundary"} == {"fresh"}
+    assert {str(verify(path, [str(unseen)])) for path in made if path.stem != "boundary"} == {"fresh"}
 
 
 def test_trials_that_exchange_their_values_or_change_alike_are_seen(tmp_path: Path):
@@ -92,14 +94,14 @@ def test_trials_that_exchange_their_values_or_change_alike_are_seen(tmp_path: Pa
 def test_more_trials_make_stale_what_they_belong_to(made, tmp_path: Path):
     one = {"x": 16.0, "method": "kd", "test_mse": 0.1, "test_nll": 0.1, "seed_teacher": 0, "seed_init": 0}
     other = results(tmp_path / "r", more=[one])
-    assert {str(verify(path, str(other))) for path in made} == {"stale: there are 49 trials, not 48"}
+    assert {str(verify(path, [str(other)])) for path in made} == {"stale: there are 49 trials, not 48"}
 
 
 def test_a_condition_keeps_a_figure_fresh_whatever_happens_elsewhere(tmp_path: Path):
     here, other = results(tmp_path / "r"), results(tmp_path / "s", nudge=(0, "test_mse"))
     words = ["table", str(here), "--rows", "x", "--value", "test_mse", "-o", str(tmp_path / "t.md")]
     app([*words, "--where", "method = 'none'"], result_action="return_value")
-    assert str(verify(tmp_path / "t.md", str(other))) == "fresh"
+    assert str(verify(tmp_path / "t.md", [str(other)])) == "fresh"
 
 
 def test_another_version_of_the_study_is_told(tmp_path: Path):
@@ -138,10 +140,10 @@ def test_a_hash_does_not_depend_on_the_order_of_rows(tmp_path: Path):
 
 def test_what_nobody_can_tell_is_unknown(made, tmp_path: Path, monkeypatch):
     path = next(iter(made))
-    assert str(verify(path, str(tmp_path / "gone"))).startswith("unknown: ")
+    assert str(verify(path, [str(tmp_path / "gone")])).startswith("unknown: ")
     plain = tmp_path / "notes.md"
     plain.write_text("A note.")
-    assert str(verify(plain)) == "unknown: the file carries no hashes of this program"
+    assert str(verify(plain)) == NO_HASHES
     with monkeypatch.context() as patch:
         patch.setattr("analysis.data.lock.HASHES", 0)
         assert verify(path).why == "its hashes are of another version of this program; make it again"
@@ -164,3 +166,37 @@ def test_pdfs_say_what_pngs_say(made):
     facts = {path.suffix: facts_of(path) for path in made if path.stem == "phase"}
     assert facts[".png"] == facts[".pdf"]
     assert facts[".png"]["lock"]["trials"] == 48
+
+
+def test_a_figure_outlives_a_compaction_and_not_a_retry_nor_the_loss_of_a_part(tmp_path: Path):
+    about = {"parameters": {"x": ""}, "metrics": {"test_mse": ""}}
+    trials = [{"x": float(x), "test_mse": 0.5 * x, "wall_s": 1.0, "state": "done"} for x in range(4)]
+    lost = trials[3] | {"state": "failed", "test_mse": None}
+    here = example.write(tmp_path / "r", [*trials[:3], lost], **about)
+    path = tmp_path / "t.csv"
+    words = ["table", str(here), "--rows", "x", "--value", "test_mse", "-o", str(path)]
+    app(words, result_action="return_value")
+    example.write(here, [t | {"wall_s": 2.0} for t in [*trials[:3], lost]], **about)
+    assert str(verify(path)) == "fresh", "who looked at it did not see how long it took"
+    example.write(here, [*trials[:3], trials[3]], **about)
+    assert str(verify(path)) == "stale: `state` has other values; `test_mse` has other values"
+    app(words, result_action="return_value")
+    assert len(list((here / "trials").iterdir())) == 3
+    Store(here).compact()
+    assert len(list((here / "trials").iterdir())) == 1
+    assert str(verify(path)) == "fresh"
+    moved = here.rename(tmp_path / "elsewhere")
+    assert str(verify(path)) == f"unknown: its results are not in {here} any more; say where with --results"
+    assert str(verify(path, [str(moved)])) == "fresh"
+    next((moved / "trials").iterdir()).unlink()
+    assert str(verify(path, [str(moved)])) == "stale: there are 0 trials, not 4"
+
+
+@pytest.mark.parametrize("name", ["f.png", "f.pdf", "f.html", "f.csv"])
+def test_a_file_that_was_cut_short_or_made_up_is_unknown(name: str, made, tmp_path: Path):
+    whole = next(path for path in made if path.suffix in (".png", ".pdf")).read_bytes()
+    forged = ['{"lock": 3}', '{"results": ["a"], "locks": []}', '{"lock": {}, "source": [], "asked": {}}', "[1]", "{"]
+    told = [whole[:200], b"", *(f"# tsd: {facts}\n".encode() for facts in forged)]
+    for data in told:
+        (tmp_path / name).write_bytes(data)
+        assert str(verify(tmp_path / name)) == NO_HASHES
