@@ -2,9 +2,10 @@
 
 import re
 import shlex
-import subprocess
-import sys
+from contextlib import redirect_stdout
 from functools import cache
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,10 @@ def commands(text: str) -> list[list[str]]:
 
 @cache
 def flags(module: str, verb: str) -> str:
-    asked = [sys.executable, "-m", module, verb, "--help"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+    """What `python -m MODULE VERB --help` prints."""
+    with redirect_stdout(StringIO()) as told:
+        import_module(f"{module}.__main__").app([verb, "--help"], result_action="return_value")
+    return told.getvalue()
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda p: p.name)

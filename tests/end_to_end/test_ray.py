@@ -18,20 +18,30 @@ import psutil
 import pytest
 
 from tsd.store import Store
+from tsd.sweep.__main__ import main
 from tsd.sweep.tally import replay
 
-from .conftest import TINY
+from .conftest import TINY, Tsd
 
 pytestmark = pytest.mark.cluster
 SLOW = TINY.replace("epochs: 2", "epochs: 150")
 
 
-def test_ray_and_here_give_the_same_rows(tsd):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The rows that `SLOW` gives without Ray and without anything that dies."""
+    calm = Tsd(tmp_path_factory.mktemp("undisturbed"))
+    file = calm.folder / calm.write(SLOW)
+    assert main([str(file), "--here", "--results", str(calm.folder / "results")]) == 0
+    return calm.rows()
+
+
+def test_ray_and_here_give_the_same_rows(tsd, inside):
     file = tsd.write(TINY)
     ran = tsd(file)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     through_ray = tsd.rows()
-    assert tsd(file, "--here", "--set", "name=here").returncode == 0
+    assert inside(file, "--here", "--set", "name=here").returncode == 0
     assert tsd.rows("here") == through_ray
 
 
@@ -76,7 +86,7 @@ def parts(tsd) -> dict[str, bytes]:
     return {part.name: part.read_bytes() for part in (tsd.folder / "results/tiny/trials").glob("*.parquet")}
 
 
-def test_a_killed_driver_loses_only_what_was_in_flight(tsd):
+def test_a_killed_driver_loses_only_what_was_in_flight(tsd, undisturbed):
     file = tsd.write(SLOW)
     with begun(tsd, file) as driver:
         time.sleep(random.Random(os.getpid()).uniform(0, 1))
@@ -87,12 +97,11 @@ def test_a_killed_driver_loses_only_what_was_in_flight(tsd):
     assert again.returncode == 0, again.stdout + again.stderr
     after = parts(tsd)
     assert all(after[name] == content for name, content in kept.items()), "a finished pack ran again"
-    assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
-    assert tsd.rows() == tsd.rows("undisturbed")
+    assert tsd.rows() == undisturbed
     assert not [p for p in (tsd.folder / "results/tiny").rglob("*") if p.name.startswith(".")]
 
 
-def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd):
+def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd, undisturbed):
     file = tsd.write(SLOW)
     with begun(tsd, file) as driver:
         family = processes(psutil.Process(driver.pid))
@@ -102,8 +111,7 @@ def test_a_killed_worker_is_replaced_and_no_row_is_missing(tsd):
         assert driver.wait(timeout=120) == 0, (tsd.folder / "output").read_text()
     *_, told = replay(Store(tsd.folder / "results/tiny").events())
     assert told.restarts == 1 and told.ended and told.states == {"done": len(tsd.rows())}
-    assert tsd(file, "--here", "--set", "name=undisturbed").returncode == 0
-    assert tsd.rows() == tsd.rows("undisturbed")
+    assert tsd.rows() == undisturbed
 
 
 @pytest.fixture
