@@ -198,6 +198,15 @@ def test_a_python_without_the_packages_is_told_which_one_has_them(folder):
     assert told.returncode == 2 and ". .venv/bin/activate" in told.stderr and "Traceback" not in told.stderr
 
 
+def test_a_cluster_that_has_died_since_ray_heard_of_it_is_told_at_once(folder, capsys, monkeypatch):
+    """Ray itself goes on knocking for more than ten minutes."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    (folder / "sweep.yaml").write_text(TINY)
+    assert main(["sweep.yaml", "--address", "auto"]) == 3
+    told = capsys.readouterr().err
+    assert "No Ray cluster answers at --address" in told and "without --address the sweep runs on this machine" in told
+
+
 def test_an_unknown_mode_is_told_with_those_that_are(here):
     code, told = here(TINY, "--mode", "again")
     assert code == 2 and "retry" in told

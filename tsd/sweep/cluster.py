@@ -116,12 +116,12 @@ def start(folder: Path) -> Lifeline:
 
 def join(address: str) -> Lifeline:
     """The running cluster at "auto" or host:port. Raises ClusterError where none answers."""
-    _must_answer(address)
+    place = _known() if address == "auto" else address
+    _must_answer(place)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        why = "none runs here" if address == "auto" else str(error).strip().splitlines()[0]
-        raise ClusterError(_unreachable(address, why)) from None
+        raise ClusterError(_unreachable(address, str(error).strip().splitlines()[0])) from None
     return _lifeline(PATIENCE_S["joined"])
 
 
@@ -192,10 +192,19 @@ def _loopback() -> Iterator[None]:
         services.resolve_ip_for_localhost = as_it_was
 
 
+def _known() -> str:
+    """HOST:PORT of the cluster that Ray means by "auto"; it may have died since. Raises ClusterError where none is."""
+    try:
+        place = services.canonicalize_bootstrap_address("auto")
+    except (ConnectionError, ValueError):
+        place = None
+    if place is None:
+        raise ClusterError(_unreachable("auto", "none runs here"))
+    return str(place)
+
+
 def _must_answer(address: str) -> None:
-    """Ray waits half a minute for a head that is not there; a socket tells at once."""
-    if address == "auto":
-        return
+    """Ray waits minutes for a head that is not there; a socket tells at once."""
     host, _, port = address.rpartition(":")
     if address.startswith("ray://") or not host or not port.isdigit():
         raise ClusterError(_unreachable(address, "expected auto or HOST:PORT"))
