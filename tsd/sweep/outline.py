@@ -48,7 +48,7 @@ def _against(plan: Plan) -> str:
     parts = [f"{number(plan.done)} done", f"{number(plan.new)} new"]
     parts += [f"{number(plan.diverged)} diverged"] if plan.diverged else []
     parts += [f"{number(plan.failed)} failed before"] if plan.failed else []
-    parts += [f"{number(plan.orphans)} on disk but no longer in this file"] if plan.orphans else []
+    parts += [f"{number(plan.orphans)} stored but no longer in this file"] if plan.orphans else []
     return f"vs {plan.results}: " + " · ".join(parts)
 
 

@@ -9,7 +9,13 @@ from tsd.sweep import runs
 from tsd.sweep.asked import Asked
 from tsd.words import counted, number
 
-COUNTED = {"done": "done", "diverged": "diverged", "failed": "failed", "new": "waiting", "orphans": "orphans"}
+COUNTED = {
+    "done": "done",
+    "diverged": "diverged",
+    "failed": "failed",
+    "new": "waiting",
+    "orphans": "stored but no longer in this file",
+}
 """What is counted of a `Standing`, and what a person reads for it."""
 
 

@@ -21,6 +21,7 @@ def test_a_person_reads_what_there_is_and_what_still_waits():
     line = "example   12\u202f480 trials: {}   (results/example)"
     assert str(status(done=12000, new=480)) == line.format("12\u202f000 done · 480 waiting")
     assert str(status()) == line.format("nothing stored")
+    assert "3 stored but no longer in this file" in str(status(orphans=3))
     assert status(done=3).as_dict() == {
         "name": "example",
         "trials": 12480,
