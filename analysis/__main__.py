@@ -2,15 +2,21 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from analysis import figures
 from analysis.options import MaybeOutput, Output
 from tsd.store import UserError
 
+NEEDED = {
+    "RESULTS": "a folder or URI such as results/<name of the sweep>",
+    "QUERY": "such as 'select count(*) from trials'",
+    "FILE": "a figure, table or report",
+}
 app = App(name="python -m analysis", help="From a folder of results to figures and tables.", version_flags=[])
 for name in figures.names():
     app.command(figures.find(name).command, name=name)
@@ -77,23 +83,43 @@ def report(
     from analysis.writing.report import page, section
 
     outputs = files.checked(output, (".html",))
-    paths = [results, *more]
-    asked = list(zip_longest(paths, (question or [])[: len(paths)], fillvalue=""))
-    text = page([section(path, words) for path, words in asked], paths)
+    paths, questions = [results, *more], question or []
+    if len(questions) > len(paths):
+        raise UserError(f"--question {questions[len(paths)]}: there is no sweep to ask this of; one question for each.")
+    text = page([section(path, words) for path, words in zip_longest(paths, questions, fillvalue="")], paths)
     for path in outputs:
         with files.written(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    """Run the command line. A user's mistake is told without a traceback and ends with its own exit code."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run a command line, by default this process's.
+
+    A user's mistake is told without a traceback and ends with its own exit code.
+    """
+    given = list(sys.argv[1:] if words is None else words)
     try:
-        app()
+        app(given, exit_on_error=False, print_error=False)
+    except CycloptsError as mistake:
+        sys.stderr.write(f"{_told(mistake, given[0])}\n")
+        sys.exit(UserError.exit_code)
     except UserError as mistake:
         sys.stderr.write(f"{mistake}\n")
         sys.exit(mistake.exit_code)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _told(mistake: CycloptsError, verb: str) -> str:
+    """What is wrong with a command line, and where its right form stands."""
+    if verb not in app:
+        return str(mistake)
+    lists = f"`python -m analysis {verb} --help` lists what it takes."
+    missing = mistake.argument if isinstance(mistake, MissingArgumentError) else None
+    if missing and missing.index is not None:
+        name = missing.name.strip("-").upper()
+        return f"`{verb}` needs {name}, {NEEDED[name]}.\n{lists}"
+    return f"{mistake}\n{lists}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 from analysis.errors import AnalysisError
 
@@ -38,6 +39,8 @@ class View:
         if len({self.x, self.y, self.by}) < 3:  # None counts as one
             asked = f"--x {self.x} --y {self.y}" + (f" --by {self.by}" if self.by else "")
             raise AnalysisError(f"{asked}: each needs a column of its own.")
+        if self.threshold is not None and not isfinite(self.threshold):
+            raise AnalysisError(f"--threshold {self.threshold:g} is no level that a mean could cross; give a number.")
         if self.log_value and self.threshold is not None and self.threshold <= 0:
             raise AnalysisError(
                 f"--threshold {self.threshold:g} has no logarithm; take a positive one, or leave --log-value out."

@@ -58,6 +58,8 @@ def histogram(rows: Rows, value: str, by: str | None = None, bins: int | None = 
     """
     rows.require(*([by] if by else []))
     rows.require_number(value)
+    if bins is not None and bins < 1:
+        raise AnalysisError(f"--bins {bins}: a histogram has one bin at least; leave it out to have them chosen.")
     found = totals(rows, [by] if by else [], value)
     whole = str(rows.relation.types[rows.relation.columns.index(value)]) not in ("FLOAT", "DOUBLE")
     rows = _measured(rows, value, by, log)

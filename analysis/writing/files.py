@@ -25,7 +25,9 @@ def checked(paths: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
     """The same paths, their folders made. Raises AnalysisError where one has another suffix or cannot be written."""
     for path in paths:
         if path.suffix not in suffixes:
-            raise AnalysisError(f"-o {path}: the name must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}.")
+            *others, last = suffixes
+            known = f"{', '.join(others)} or {last}" if others else last
+            raise AnalysisError(f"-o {path}: the name must end in {known}.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:

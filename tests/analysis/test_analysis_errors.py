@@ -7,7 +7,7 @@ import example_results as example
 import pytest
 import yaml
 
-from analysis.__main__ import app
+from analysis.__main__ import app, main
 from tsd.errors import UserError
 from tsd.store import schema
 
@@ -56,6 +56,10 @@ MISTAKES = {
     "one column for two axes": PHASE.replace("second", "student_width"),
     "logarithm of zero": "phase {few} --x samples_per_class --y seed_init --value nll --log-y -o f.png",
     "logarithm of words": "phase {few} --x method --y seed_init --value nll --log-x -o f.png",
+    "threshold that is none": PHASE + " --threshold nan",
+    "no bins": "histogram {few} --value nll --bins 0 -o f.png",
+    "more questions than sweeps": "report {few} --question a --question b -o r.html",
+    "report that is no page": "report {few} -o r.pdf",
     "threshold without logarithm": PHASE + " --log-value --threshold -1",
     "too many values": "phase {spectral} --x student_width --y layer --by nodes_kept --value mse_keep -o f.png",
     "curve without its step": "phase {spectral} --x student_width --y layer --value mse_keep -o f.png",
@@ -126,6 +130,30 @@ def test_a_mistake_is_told_and_nothing_is_written(mistake, place, snapshot):
     assert told.value.exit_code == 2
     assert str(told.value).replace(f"{Path.cwd()}/", "") == snapshot
     assert sorted(Path().rglob("*")) == before
+
+
+COMMANDS = {
+    "no results": ("report", "`report` needs RESULTS, a folder or URI"),
+    "no question": ("sql r", "`sql` needs QUERY, such as"),
+    "no file": ("verify", "`verify` needs FILE, a figure"),
+    "a flag without its value": (
+        "table r --rows x --value",
+        "--value requires an argument.\n`python -m analysis table",
+    ),
+    "a misspelt flag": ("table r --row x --value v", "Did you mean --rows instead of --row?"),
+    "a misspelt verb": ("tabel r", 'Did you mean "table"?'),
+    "no number": ("histogram r --value v --bins x -o f.png", 'unable to convert "x" into int'),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_line_that_is_none_is_told_in_plain_words(name: str, capsys):
+    line, said = COMMANDS[name]
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    assert said in told.err and "─" not in told.err
 
 
 def test_the_file_that_all_wrong_ones_were_made_of_is_right(place, capsys):
