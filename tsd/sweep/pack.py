@@ -79,7 +79,24 @@ def cut(
         "s.way_taken, s.resumes"
         f"{columns} FROM shapes s JOIN kinds k USING (shape) JOIN places p USING (shape) ORDER BY p.place"
     ).fetchall()
-    return [Shape(dict(zip(keys, row[11:], strict=True)), *row[:11]) for row in rows]
+    values = [dict(zip(keys, row[11:], strict=True)) for row in rows]
+    telling = _telling(values)
+    return [Shape({key: of[key] for key in telling}, *row[:11]) for of, row in zip(values, rows, strict=True)]
+
+
+def _telling(values: Sequence[Mapping[str, object]]) -> list[str]:
+    """The keys that tell the shapes apart, without the fields that only some of the trials have (those of one method)
+    where the others do."""
+    keys = [*values[0]] if values else []
+
+    def kinds(among: Sequence[str]) -> int:
+        return len({tuple(of[key] for key in among) for of in values})
+
+    for key in [key for key in keys if any(of[key] is None for of in values)]:
+        rest = [other for other in keys if other != key]
+        if kinds(rest) == kinds(keys):
+            keys = rest
+    return keys
 
 
 def _resume(connection: duckdb.DuckDBPyConnection, unfinished: Mapping[str, Sequence[str]]) -> None:

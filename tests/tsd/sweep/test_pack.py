@@ -59,6 +59,17 @@ def sizes(waves):
     return [p.trials for wave in waves for p in wave.packs]
 
 
+def test_a_field_that_only_some_trials_have_is_named_only_where_it_tells_them_apart():
+    shapes, _ = cut([(None, "relu", 0.1), (10, "erf", 0.1)])
+    assert [shape.values for shape in shapes] == [{"activation": "erf"}, {"activation": "relu"}]
+    shapes, _ = cut([(None, "relu", 0.1), (10, "erf", 0.1), (20, "erf", 0.1)])
+    assert {(shape.values["width"], shape.values["activation"]) for shape in shapes} == {
+        (None, "relu"),
+        (10, "erf"),
+        (20, "erf"),
+    }
+
+
 @settings(max_examples=25, deadline=None)
 @given(rows, st.integers(1, 5), st.integers(1, 9))
 def test_every_trial_is_in_one_pack_and_members_agree_in_static_fields(trials, slots, largest):
