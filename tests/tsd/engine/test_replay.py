@@ -3,6 +3,7 @@
 import copy
 import logging
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -133,6 +134,12 @@ def tape(monkeypatch):
     return begin
 
 
+@cache
+def alone(case, samples=33, shared=False):
+    """What the updates of `case` give when they are made one by one. Asked for before anything is recorded."""
+    return trained(case, samples=samples, shared=shared)
+
+
 def same(one, other):
     pairs = [(a.fitted, b.fitted) for a, b in zip(one, other, strict=True)]
     bits = all(torch.equal(a.params[k], b.params[k]) for a, b in pairs for k in a.params)
@@ -144,7 +151,7 @@ def same(one, other):
 @pytest.mark.parametrize("samples", [30, 33], ids=["even", "short last batch"])
 @pytest.mark.parametrize("case", CASES)
 def test_replayed_updates_have_the_bits_of_single_ones(case, samples, shared, tape):
-    single = trained(case, samples=samples, shared=shared)
+    single = alone(case, samples, shared)
     held = tape()
     assert same(trained(case, samples=samples, shared=shared), single)
     assert held.replayed > held.recorded > 0
@@ -224,7 +231,7 @@ def test_a_trial_that_diverges_in_the_middle_leaves_its_neighbours_alone(case, t
 @pytest.mark.parametrize("case", ["descent, linear", "adam", "vmap, batch norm"])
 def test_a_worker_that_is_lost_costs_no_bit(case, lives, tape, monkeypatch):
     """It is lost in the first stack, or in a later one; those before are kept though others sit in their places."""
-    whole = trained(case)
+    whole = alone(case)
     tape()
     monkeypatch.setattr(module, "ASK_S", 1e9)
     keep = Memory(every=4, lives=lives)
@@ -261,7 +268,7 @@ def test_work_that_no_graph_holds_is_done_one_by_one(tape, caplog, monkeypatch):
         learn = learner(*args, **kwargs)
         return replace(learn, move=lambda batch, numbers: learn.move(batch, numbers) * float(batch["x"].sum() != 0))
 
-    single = trained("vmap, batch norm")
+    single = alone("vmap, batch norm")
     held, learner = tape(), module.learner
     monkeypatch.setattr(module, "learner", asking)
     with caplog.at_level(logging.WARNING):
@@ -270,7 +277,7 @@ def test_work_that_no_graph_holds_is_done_one_by_one(tape, caplog, monkeypatch):
 
 
 def test_large_batches_are_gathered_fewer_at_once(tape, monkeypatch):
-    single = trained("momentum")
+    single = alone("momentum")
     held = tape()
     monkeypatch.setattr(replaying, "AHEAD_BYTES", 1)
     assert same(trained("momentum"), single)

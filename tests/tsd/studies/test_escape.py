@@ -389,14 +389,6 @@ def test_sgd_follows_the_equations_within_its_scatter(width):
     assert errors[:, -1].std() < 0.1
 
 
-def test_deviations_from_the_equations_shrink_as_the_root_of_the_input_dimension():
-    alphas, sizes = np.array([0.0, 5.0]), np.array([64, 256, 1024])
-    ode = flow(4, alphas).M[-1]
-    deviations = [np.sqrt(np.mean([(path.M[-1] - ode) ** 2 for path in runs(4, dim, 40, alphas)])) for dim in sizes]
-    slope = np.polyfit(np.log(sizes), np.log(deviations), 1)[0]
-    assert slope == pytest.approx(-0.5, abs=0.08)
-
-
 def test_a_study_of_sgd_tells_its_deviation_and_it_shrinks_as_the_root_of_the_input_dimension():
     sizes, found = np.array([64, 256, 1024]), []
     for dim in sizes:
