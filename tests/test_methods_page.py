@@ -4,9 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tsd.methods import METHODS
 from tsd.methods._base import Taxonomy
 from tsd.methods._table import table
+from tsd.studies import STUDIES
 from tsd.sweep.__main__ import main
 
 PAGE = Path(__file__).parent.parent / "docs" / "distillation.md"
@@ -53,3 +56,22 @@ def test_stages_input_gradients_and_a_teacher_of_ones_own_are_needs():
     assert [name for name in needs if "input gradients" in needs[name]] == ["wasserstein"]
     assert "student friendly teacher" in needs["student_friendly"]
     assert [name for name in needs if "images" not in needs[name]] == ["noise"]
+
+
+@pytest.mark.parametrize("kind", ["studies", "methods"])
+def test_the_command_tells_of_each_its_fields_and_metrics_as_they_are_declared(kind, capsys):
+    family, declared = {"studies": (STUDIES, "Trial"), "methods": (METHODS, "Method")}[kind]
+    for name in family.names():
+        module = family.load(name)
+        fields = getattr(module, declared).fields()
+        assert main([kind, name]) == 0
+        shown = capsys.readouterr().out
+        assert all(f"  {f.name}: " in shown and f.doc in shown and f.expected() in shown for f in fields.values())
+        assert all(f"  {m.name}" in shown and m.doc in shown for m in getattr(module, "METRICS", ()))
+        assert main([kind, name, "--json"]) == 0
+        assert [f["name"] for f in json.loads(capsys.readouterr().out)["fields"]] == list(fields)
+    assert main([kind]) == 0
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"^{name}\b", shown, re.M) for name in family.names())
+    assert main([kind, "spektral" if kind == "studies" else "kdd"]) == 2
+    assert f"Did you mean `{'spectral' if kind == 'studies' else 'kd'}`?" in capsys.readouterr().err

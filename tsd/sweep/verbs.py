@@ -25,6 +25,7 @@ app = App(
 )
 
 File = Annotated[Path, Parameter(help="A sweep file.")]
+Name = Annotated[str | None, Parameter(help="One of them.")]
 Results = Annotated[str, Parameter(help="Folder or URI (s3://…) under which each sweep has its own folder.")]
 Overrides = Annotated[
     tuple[str, ...],
@@ -253,11 +254,28 @@ def track(
 
 
 @app.command
-def methods(*, as_json: Json = False) -> int:
-    """The distillation methods: who teaches, what passes, where it attaches, on which data, when; what each needs."""
+def studies(name: Name = None, /, *, as_json: Json = False) -> int:
+    """The studies; of one, its fields and what it reports."""
+    from tsd.sweep import manual
+
+    told = manual.questions() if name is None else manual.study(name)
+    lines = manual.render(told) if name else "\n".join(f"{study}\n    {asked}" for study, asked in told.items())
+    print(json.dumps(told, indent=2) if as_json else lines)
+    return 0
+
+
+@app.command
+def methods(name: Name = None, /, *, as_json: Json = False) -> int:
+    """The distillation methods: who teaches, what passes, where it attaches, on which data, when; what each needs. Of
+    one, its fields."""
     from tsd.methods._table import table
+    from tsd.sweep import manual
     from tsd.sweep.look import render_table
 
+    if name is not None:
+        told = manual.method(name)
+        print(json.dumps(told, indent=2) if as_json else manual.render(told))
+        return 0
     found = table()
     header = ["method", *next(iter(found.values()))]
     rows: list[list[Any]] = [[name, *row.values()] for name, row in found.items()]
