@@ -48,8 +48,9 @@ def command(
     from analysis.data.lock import lock
     from analysis.statistics.compare import compare
     from analysis.writing import files, tables
+    from analysis.writing.footer import told
     from analysis.writing.provenance import provenance
-    from analysis.writing.rounding import in_words, told
+    from analysis.writing.rounding import in_words
 
     outputs = files.checked(output or [], files.TABLES)
     opened = Results.open(results)
@@ -85,8 +86,9 @@ def table(
     asked = {name: given for name, given in locals().items() if name != "data"}
     from analysis.data.rows import Rows
     from analysis.statistics.compare import compare
+    from analysis.writing.footer import told
     from analysis.writing.provenance import provenance
-    from analysis.writing.rounding import in_words, told
+    from analysis.writing.rounding import in_words
 
     chosen = Rows.of(data)
     options = {"better": best, "reference": reference, "correct": correct}

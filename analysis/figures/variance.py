@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from analysis.options import MaybeOutput, Where
@@ -19,6 +20,7 @@ HOW = (
     "Variance of the value by random stream and its 95 % interval, in brackets the share of the whole; "
     "rest: what streams make together. A negative estimate says that there is none to be seen."
 )
+NOT_CROSSED = "seeds do not cross"
 
 
 def command(
@@ -44,7 +46,7 @@ def command(
     rows = opened.rows_for(value, [by], where)
     cells, found = components(rows, value, by)
     written = numbers(found, by).to_csv(index=False, float_format="%.12g")
-    told = Told("variance", asked, HOW, "Williams", _dropped(found), lock=lock(opened, asked))
+    told = Told("variance", asked, HOW, "generalised", _dropped(found), lock=lock(opened, asked))
     tables.publish(_in_words(cells, found, by, told, rows), written, outputs)
 
 
@@ -63,38 +65,49 @@ def variance(data: Rows | pd.DataFrame, *, value: str, by: str | None = None) ->
 
     rows = Rows.of(data)
     cells, found = components(rows, value, by)
-    told = Told("variance", {"value": value, "by": by}, HOW, "Williams", _dropped(found))
+    told = Told("variance", {"value": value, "by": by}, HOW, "generalised", _dropped(found))
     return _in_words(cells, found, by, told, rows)
 
 
 def _dropped(found: list[Components]) -> list[str]:
     dropped = sum(one.dropped for one in found)
-    return [f"{dropped} repetitions are left out, so that seeds cross completely."] if dropped else []
+    plural = "s are" if dropped > 1 else " is"
+    return [f"{dropped} repetition{plural} left out, so that seeds cross completely."] if dropped else []
 
 
 def _in_words(cells: Cells, found: list[Components], by: str | None, told: Told, rows: Rows) -> Table:
     from analysis.naming import label
+    from analysis.statistics.intervals import Interval
     from analysis.writing.provenance import provenance
+    from analysis.writing.rounding import Rounding, named
     from analysis.writing.tables import Table
 
     origin = provenance(told, cells, rows.source)
     unit = rows.unit(cells.value)
+    streams = next(list(one.variance) for one in found if one.variance)
+    means = [Interval(one.mean, math.nan, math.nan) for one in found]
+    written = [Rounding.of(means).text(mean) for mean in means]
     return Table(
         title=f"Variance of {label(cells.value, f'{unit}, squared' if unit else '')} by random stream",
         corner=label(by, rows.unit(by)) if by else "",
         above="",
-        header=["mean", *found[0].variance],
-        lines=[(str(one.group) if by else "all", _line(one)) for one in found],
+        header=["mean", *streams],
+        lines=[
+            (named(one.group) if by else "all", _line(one, mean, streams))
+            for one, mean in zip(found, written, strict=True)
+        ],
         notes=origin.text(),
         facts=origin.json(),
     )
 
 
-def _line(one: Components) -> list[Said]:
+def _line(one: Components, mean: str, streams: list[str]) -> list[Said]:
+    from analysis.writing.rounding import NOTHING, bounded
     from analysis.writing.tables import Said
 
-    cells = [Said(f"{one.mean:.4g}".replace("-", "−"))]
-    for stream, i in one.variance.items():
-        text = f"{i.mean:.2g} [{i.low:.2g}, {i.high:.2g}]".replace("-", "−")
-        cells.append(Said(text, note=f"{100 * one.share(stream):.0f} %" if one.share(stream) >= 0 else ""))
-    return cells
+    if not one.variance:
+        without = Said(NOTHING, note=NOT_CROSSED if math.isfinite(one.mean) else "no value")
+        return [Said(mean if math.isfinite(one.mean) else NOTHING), without, *(Said(NOTHING) for _ in streams[1:])]
+    shares = [f"{100 * share:.0f} %" if math.isfinite(share := one.share(stream)) else "" for stream in streams]
+    said = [Said(bounded(one.variance[stream]), note=note) for stream, note in zip(streams, shares, strict=True)]
+    return [Said(mean), *said]

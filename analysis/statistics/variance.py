@@ -2,14 +2,19 @@
 
 Trials of a cell are one for each combination of a teacher seed, a data seed, an init seed …, so
     value = mean + teacher effect + data effect + init effect + rest,
-the rest being their interactions. Each effect has a variance of its own, estimated by equating mean squares to what
-they are on average (ANOVA estimators); the interval of one is Williams' (1962, Biometrika 49, 278).
+the rest being what two streams or more make together. Each effect, also that of several streams together, has a
+variance σ² of its own; with N values and n_s seeds of stream s a mean square is on average
+    E[MS_S] = Σ_{T ⊇ S} σ²_T N / Π_{t ∈ T} n_t,
+which is solved for σ²: the ANOVA estimators, which have no bias. Intervals hold all that chi² variables in place of the
+sums of squares may say (generalised intervals: Hamada and Weerahandi 2000, J. Quality Technology 32, 241).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,6 +27,10 @@ from analysis.errors import AnalysisError
 from analysis.statistics.intervals import LEVEL, Interval
 
 REST = "rest"
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"))
+DRAWS = 10_000
+Together = tuple[bool, ...]
+"""For each stream whether it takes part in an effect."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Components:
         group: the value of `by`; None where there is one group.
         mean: over all trials that were used.
         variance: of each stream and of the rest; an estimate may be negative, which says that there is none to be seen.
+            Empty where seeds do not cross.
         levels: seeds of each stream that were used.
         dropped: repetitions left out so that the seeds cross completely.
     """
@@ -52,56 +62,86 @@ class Components:
 def components(rows: Rows, value: str, by: str | None = None) -> tuple[Cells, list[Components]]:
     """Components of the variance of `value`, for every value of `by`.
 
-    Raises AnalysisError where fewer than two streams have several seeds, or seeds do not cross.
+    Raises AnalysisError where fewer than two streams have several seeds, or nowhere seeds cross.
     """
     cells = gather(rows, [by] if by else [], value)
     cells.require_mean()
-    streams = list(cells.streams)
+    streams = [stream for stream in cells.streams if f"seed_{stream}" != by]
     if len(streams) < 2:
         raise AnalysisError(
             f"Only {streams[0] if streams else 'no stream'} has several seeds here, so there is no spread to divide.\n"
             "Cross at least two in the sweep file, such as seeds: {teacher: 3, init: 4}."
         )
     frame = seed_means(cells)
-    groups = frame.groupby(by) if by else [(None, frame)]
-    return cells, [_components(group, part, streams) for group, part in groups]
+    groups = [(group, frame[frame[by] == group]) for group in cells.values(by)] if by else [(None, frame)]
+    found = [_components(group, part, streams) for group, part in groups]
+    if not any(one.variance for one in found):
+        where = f" at any `{by}`" if by else ""
+        raise AnalysisError(
+            f"The seeds of {', '.join(streams)} do not cross{where}: they move together, or too many trials are lost.\n"
+            "Only crossed seeds, such as seeds: {teacher: 3, init: 4}, tell their parts in the spread apart."
+        )
+    return cells, found
 
 
 def divided(values: NDArray[np.float64], names: Sequence[str]) -> dict[str, Interval]:
     """Components of complete crossed `values`, one axis for each of `names`; the rest comes last."""
-    from scipy.special import chdtri, fdtri
-
-    total, mean = values.size, values.mean()
-    sums, freedoms = {}, {}
-    for axis, name in enumerate(names):
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        sums[name] = total / values.shape[axis] * float(((values.mean(axis=others) - mean) ** 2).sum())
-        freedoms[name] = values.shape[axis] - 1
-    freedom = total - 1 - sum(freedoms.values())
-    rest = max(0.0, float(((values - mean) ** 2).sum()) - sum(sums.values())) / freedom
-    tail = (1 - LEVEL) / 2
+    effects = [effect for effect in product((False, True), repeat=values.ndim) if any(effect)]
+    sums = np.array([_sum_of_squares(values, effect) for effect in effects])
+    freedoms = tuple(_product(values, effect, less=1) for effect in effects)
+    solved = np.array([[_weight(values, effect, other) for other in effects] for effect in effects])
+    alone = {names[effect.index(True)]: solved[i] for i, effect in enumerate(effects) if sum(effect) == 1}
+    rest = solved[[sum(effect) > 1 for effect in effects]].sum(axis=0)
+    drawn = sums[:, None] / _chi2(freedoms)
+    ends = (1 - LEVEL) / 2, (1 + LEVEL) / 2
     found = {}
-    for axis, name in enumerate(names):
-        each, df, square = total / values.shape[axis], freedoms[name], sums[name] / freedoms[name]
-        bounds = [
-            (sums[name] - rest * df * fdtri(df, freedom, p)) / (each * chdtri(df, 1 - p)) for p in (1 - tail, tail)
-        ]
-        found[name] = Interval((square - rest) / each, max(0.0, float(bounds[0])), max(0.0, float(bounds[1])))
-    low, high = (rest * freedom / chdtri(freedom, p) for p in (tail, 1 - tail))
-    return found | {REST: Interval(rest, float(low), float(high))}
+    for name, weights in [*((name, alone[name]) for name in names), (REST, rest)]:
+        low, high = np.maximum(0.0, np.quantile(weights @ drawn, ends))
+        found[name] = Interval(float(weights @ (sums / np.array(freedoms))), float(low), float(high))
+    return found
 
 
 def table(found: Sequence[Components], by: str | None) -> pd.DataFrame:
-    """Every component as a row."""
-    return pd.DataFrame(
-        [
-            ({by: one.group} if by else {})
-            | {"stream": name, "variance": i.mean, "low": i.low, "high": i.high, "share": one.share(name)}
-            | {"seeds": one.levels.get(name, ""), "mean": one.mean, "dropped": one.dropped}
-            for one in found
-            for name, i in one.variance.items()
-        ]
-    )
+    """Every component as a row; what does not exist is NaN."""
+    streams = next((list(one.variance) for one in found if one.variance), [])
+    rows = []
+    for one, stream in product(found, streams):
+        i = one.variance.get(stream, UNKNOWN)
+        group = {by: one.group} if by else {}
+        part = {"stream": stream, "variance": i.mean, "low": i.low, "high": i.high, "share": one.share(stream)}
+        rows.append(group | part | {"seeds": one.levels.get(stream, ""), "mean": one.mean, "dropped": one.dropped})
+    return pd.DataFrame(rows)
+
+
+@lru_cache(maxsize=8)
+def _chi2(freedoms: tuple[int, ...]) -> NDArray[np.float64]:
+    """Draws of chi2 variables, a row for each: all quantiles of each once, in an order of chance."""
+    from scipy.special import chdtri
+
+    rng = np.random.default_rng(0)
+    tails = (np.arange(DRAWS) + 0.5) / DRAWS
+    return np.array([rng.permutation(chdtri(freedom, tails)) for freedom in freedoms])
+
+
+def _sum_of_squares(values: NDArray[np.float64], effect: Together) -> float:
+    """What is left of the values when the other streams, and effects of fewer streams, are averaged away."""
+    part = values
+    for axis, takes_part in enumerate(effect):
+        mean = part.mean(axis=axis, keepdims=True)
+        part = part - mean if takes_part else mean
+    return float((part**2).sum()) * values.size / part.size
+
+
+def _weight(values: NDArray[np.float64], effect: Together, other: Together) -> float:
+    """How often the mean square of `other` counts in the variance of `effect`."""
+    if any(mine and not theirs for mine, theirs in zip(effect, other, strict=True)):
+        return 0.0
+    return float((-1) ** (sum(other) - sum(effect)) * _product(values, effect) / values.size)
+
+
+def _product(values: NDArray[np.float64], effect: Together, less: int = 0) -> int:
+    """The product of the numbers of seeds of the streams that take part, each less one for degrees of freedom."""
+    return int(np.prod([n - less for n, takes_part in zip(values.shape, effect, strict=True) if takes_part]))
 
 
 def _components(group: Any, frame: pd.DataFrame, streams: Sequence[str]) -> Components:
@@ -114,15 +154,10 @@ def _components(group: Any, frame: pd.DataFrame, streams: Sequence[str]) -> Comp
     levels = {
         stream: spread.index.get_level_values(seed).nunique() for stream, seed in zip(streams, seeds, strict=True)
     }
-    if min(levels.values(), default=0) < 2:
-        where = f" where it is {group}" if group is not None else ""
-        raise AnalysisError(
-            f"The seeds of {', '.join(streams)} do not cross{where}: they move together, or too many trials are lost.\n"
-            "Only crossed seeds, such as seeds: {teacher: 3, init: 4}, tell their parts in the spread apart."
-        )
+    if min(levels.values()) < 2:
+        return Components(group, float(cube.mean()), {}, {}, 0)
     values = spread.to_numpy(dtype=float).reshape([levels[stream] for stream in streams])
-    dropped = len(cube) - values.size
-    return Components(group, float(values.mean()), divided(values, streams), levels, dropped)
+    return Components(group, float(values.mean()), divided(values, streams), levels, len(cube) - values.size)
 
 
 def _without_the_worst(spread: pd.Series[float]) -> pd.Series[float]:

@@ -7,7 +7,7 @@ more than three powers of ten has one of its own in each cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,26 +18,11 @@ from analysis.data.published import Beside, title
 from analysis.naming import RAISE, label
 from analysis.statistics.compare import Comparison, Entry
 from analysis.statistics.intervals import Interval
-from analysis.writing.provenance import Provenance, Told
+from analysis.writing.provenance import Provenance
 from analysis.writing.tables import Said, Table
 
 NOTHING = "–"
 NAMELESS = "(empty)"
-NO_BOLD = "Nothing is in bold: whether more or less is better was not said."
-NO_LOCK: Mapping[str, Any] = {}
-KINDS = {
-    "t": "Mean over seeds and its 95 % t interval.",
-    "bootstrap": "Mean over seeds and its 95 % bootstrap interval (BCa).",
-    "iqm": "Inter-quartile mean over seeds and its 95 % bootstrap interval.",
-    "crossed": "Mean over seeds and its 95 % t interval, in which the errors of streams that cross add up.",
-}
-PAIRING = {
-    "paired": "paired by seed",
-    "Welch": "Welch where seeds are not shared",
-    "unpaired": "unpaired where seeds are not shared",
-}
-ENOUGH = 6
-"""Seeds of which a bootstrap interval can hold 95 %: the chance that n values enclose their median is 1 − 2^(1 − n)."""
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
 
@@ -58,71 +43,15 @@ def in_words(comparison: Comparison, provenance: Provenance, published: Beside |
         title=_sentence(f"{value} by {by}{BETTER[comparison.better]}"),
         corner=label(rows.name, rows.unit),
         above=label(columns.name, columns.unit) if columns.name else "",
-        header=[_name(column) for column in down] if columns.name else [value],
+        header=[named(column) for column in down] if columns.name else [value],
         lines=[
             line
             for i, row in enumerate(rows.values)
-            for line in [(_name(row), [cells[i] for cells in down.values()]), *_published(published, row, down)]
+            for line in [(named(row), [cells[i] for cells in down.values()]), *_published(published, row, down)]
         ],
         notes=provenance.text(),
         facts=provenance.json(),
     )
-
-
-def told(
-    comparison: Comparison,
-    asked: Mapping[str, Any],
-    lock: Mapping[str, Any] = NO_LOCK,
-    published: Beside | None = None,
-) -> Told:
-    """What the numbers after a mean are, what is in bold, and how rows were compared."""
-    more = [*_bootstrapped(comparison), _bold(comparison)]
-    if comparison.reference is not None:
-        at_once = f", {comparison.tests[1]} at once after Bonferroni" if comparison.tests[1] else ""
-        how = _how(comparison)
-        more.append(
-            f"In brackets: the difference to {_name(comparison.reference)}{f' ({how}{at_once})' if how else ''}."
-        )
-    if any(e.settings < e.asked for e in comparison.entries.values()):
-        more.append("A cell that lost all trials of a setting is in no comparison.")
-    more += [published.told()] if published else []
-    kind = comparison.interval
-    interval = KINDS["crossed" if kind == "t" and _is_crossed(comparison) else kind]
-    return Told("table", asked, interval, kind, more, comparison.missing(), lock=lock)
-
-
-def _how(comparison: Comparison) -> str:
-    """How rows were compared; "" where none were."""
-    pairs = " or ".join(PAIRING[how] for how in PAIRING if how in comparison.pairings)
-    return f"95 %{' t' if comparison.interval == 'bootstrap' else ''}, {pairs}" if pairs else ""
-
-
-def _bold(comparison: Comparison) -> str:
-    how, tests = _how(comparison), comparison.tests[0]
-    if not comparison.better:
-        return NO_BOLD
-    if not how:
-        return "Bold: the best of a column; too few seeds to tell what ties with it."
-    lone = "; one seed is compared with nothing" if any(e.n == 1 for e in comparison.entries.values()) else ""
-    holm = f", after Holm for {tests} comparisons" if tests else ""
-    return f"Bold: the best of a column and what does not differ from it ({how}{holm}){lone}."
-
-
-def _bootstrapped(comparison: Comparison) -> list[str]:
-    """What a bootstrap does not see: that seeds are few, or that they cross."""
-    if comparison.interval == "t":
-        return []
-    fewest = min((e.n for e in comparison.entries.values() if e.n > 1), default=ENOUGH)
-    most = 100 * (1 - 2.0 ** (1 - fewest))
-    few = f"The bootstrap never leaves the values it draws from: of {fewest} seeds it holds {most:.3g} % at most."
-    crossed = "It takes seeds that cross as independent ones: see the t interval."
-    return [*([few] if fewest < ENOUGH else []), *([crossed] if _is_crossed(comparison) else [])]
-
-
-def _is_crossed(comparison: Comparison) -> bool:
-    """Whether seeds of a cell are no independent repetitions."""
-    frame = comparison.cells.frame
-    return bool((frame["_free"] != frame["_n"])[frame["_n"] > 0].any())
 
 
 @dataclass(frozen=True)
@@ -156,6 +85,16 @@ class Rounding:
         return text if power == 0 else f"{f'({text})' if half > 0 else text} × 10{str(power).translate(RAISE)}"
 
 
+def bounded(interval: Interval) -> str:
+    """An estimate of any sign between bounds that may be far apart, each with two digits: "0.57 [0, 30]"."""
+    size = max(abs(interval.mean), abs(interval.high))
+    power = _power(size) if size else 0
+    power = 0 if -4 < power < 5 else power
+    mean, low, high = (_significant(v / 10.0**power) for v in (interval.mean, interval.low, interval.high))
+    text = f"{mean} [{low}, {high}]"
+    return f"({text}) × 10{str(power).translate(RAISE)}" if power else text
+
+
 def _column(entries: Sequence[Entry | None], most: int) -> list[Said]:
     present = [e for e in entries if e and e.n]
     rounding = Rounding.of([e.mean for e in present])
@@ -185,7 +124,7 @@ def _published(published: Beside | None, row: Any, columns: Iterable[Any]) -> li
     """A line for each reading that has a value in this row."""
     readings = published.places.items() if published else ()
     return [
-        (f"{_name(row)}, {title(reading)}", [Said(_printed(places.get((row, column)))) for column in columns])
+        (f"{named(row)}, {title(reading)}", [Said(_printed(places.get((row, column)))) for column in columns])
         for reading, places in readings
         if any(at[0] == row for at in places)
     ]
@@ -208,6 +147,11 @@ def _fixed(value: float, decimals: int, sign: str = "-") -> str:
     return f"{value:{sign}z.{decimals}f}".replace("-", "−")
 
 
+def _significant(value: float) -> str:
+    decimals = 1 - _power(value) if value else 0
+    return _fixed(round(value, decimals), max(0, decimals))
+
+
 def _power(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
@@ -216,7 +160,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _name(value: object) -> str:
+def named(value: object) -> str:
     """A value of a column as its row or column is called, on one line."""
     if not isinstance(value, float):
         return " ".join(str(value).split()) or NAMELESS

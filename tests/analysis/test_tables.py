@@ -23,10 +23,11 @@ from analysis.data.rows import Rows, Source
 from analysis.errors import AnalysisError
 from analysis.statistics.compare import Comparison, compare, direction
 from analysis.statistics.intervals import Interval, holm, iqm_interval
+from analysis.writing.footer import told
 from analysis.writing.hypertext import page
 from analysis.writing.latex import latex, tex
 from analysis.writing.provenance import provenance
-from analysis.writing.rounding import Rounding, in_words, told
+from analysis.writing.rounding import Rounding, in_words
 from analysis.writing.tables import Said, Table, comma_separated, markdown
 
 METHODS = ("method", "samples_per_class")
