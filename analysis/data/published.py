@@ -14,6 +14,7 @@ Where it is open what their columns are, `columns` has a list for each reading: 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -58,7 +59,7 @@ class Published:
         known = _keys(place, _tree(place, Path(path)))
         columns, readings = _readings(place, known.get("columns", {}))
         width = len(next(iter(readings.values())))
-        values = {row: _numbers(place, row, found, width) for row, found in known["values"].items()}
+        values = {_plain(row): _numbers(place, row, found, width) for row, found in known["values"].items()}
         about = {key: known[key] for key in ("source", "metric", "unit", "rows")}
         return cls(place=place, columns=columns, readings=readings, values=values, **about)
 
@@ -125,9 +126,34 @@ def title(reading: str, what: str = "published") -> str:
     return f"{what} ({reading})" if reading else what
 
 
+class _AsPrinted(yaml.SafeLoader):
+    """YAML whose numbers keep their digits, 81.40 as 1e-3, and whose keys stand there once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((at for at, key in enumerate(keys) if key in keys[:at]), None)
+        if twice is not None:
+            mark = node.value[twice][0].start_mark
+            raise yaml.constructor.ConstructorError(problem=f"`{keys[twice]}` stands there twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
+    try:
+        return Decimal(node.value)
+    except ArithmeticError:  # .inf and .nan
+        return float(loader.construct_yaml_float(node))
+
+
+_AsPrinted.add_constructor("tag:yaml.org,2002:float", _decimal)
+_AsPrinted.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def _tree(place: str, path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _AsPrinted)
     except OSError as problem:
         raise AnalysisError(f"{place} cannot be read: {problem.strerror}.") from None
     except UnicodeDecodeError:
@@ -147,7 +173,7 @@ def _keys(place: str, tree: Any) -> dict[str, Any]:
         kind = KEYS[key]
         if not isinstance(value, kind):
             wanted = "text" if kind is str else "a mapping"
-            raise AnalysisError(f"{place}: `{key}` must be {wanted}; it is {value!r}.")
+            raise AnalysisError(f"{place}: `{key}` must be {wanted}; it is {_plain(value)!r}.")
     missing = [key for key in KEYS if key not in tree and key != "columns"]
     if missing or not tree["values"]:
         raise AnalysisError(f"{place}: {_list(missing or ['values'])} must be there and not be empty.")
@@ -165,20 +191,25 @@ def _readings(place: str, columns: dict[str, Any]) -> tuple[str | None, dict[str
             f"{place}: `columns` must name one column and list its values, or a list for each reading, all as long.\n"
             "Such as: columns: {samples_per_class: [50, 100]}"
         )
-    return str(name), {str(reading): found for reading, found in readings.items()}
+    return str(name), {str(reading): [_plain(name) for name in found] for reading, found in readings.items()}
 
 
 def _numbers(place: str, row: Any, found: Any, width: int) -> list[Decimal | None]:
     line = found if isinstance(found, list) else [found]
     wrong = [v for v in line if v is not None and not _is_number(v)]
     if wrong or len(line) != width:
-        what = f"{wrong[0]!r} is no number" if wrong else f"there are {len(line)}"
+        what = f"{_plain(wrong[0])!r} is no number" if wrong else f"there are {len(line)}"
         raise AnalysisError(f"{place}: `values` of `{row}` must be a number for each column, {width} in all; {what}.")
     return [None if v is None else Decimal(str(v)) for v in line]
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _plain(name: Any) -> Any:
+    """A name as trials have it: they hold numbers of Python."""
+    return float(name) if isinstance(name, Decimal) else name
 
 
 def _list(names: Iterable[Any]) -> str:

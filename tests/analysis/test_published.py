@@ -60,6 +60,22 @@ def test_every_reading_of_the_columns_has_its_place(few_samples: Path, file: Pat
     assert [cell.text for cell in lines["kd, published (M in total)"]] == ["0.8377", ""]
 
 
+def test_values_keep_the_digits_that_were_printed_and_columns_may_be_numbers(few_samples: Path, file: Path):
+    rows = load(few_samples).rename(columns={"samples_per_class": "lr"}).assign(lr=lambda f: f["lr"] / 1e4)
+    text = FILE.replace("{samples_per_class: [10, 100]}", "{lr: [1e-3, 0.005]}").replace("fraction", '"%"')
+    file.write_text(text.replace("[0.785, 0.8377]", "[81.40, 8]").replace("[0.7, null]", "[1.20e+1, null]"))
+    lines = dict(table(rows, rows="method", columns="lr", value="test_accuracy", published=file).lines)
+    assert [cell.text for cell in lines["kd, published"]] == ["0.8140", "0.08"]
+    [places] = Published.read(file).beside(["fitnet", "kd"], [0.001], "%").places.values()
+    assert {row: f"{value:f}" for (row, _), value in places.items()} == {"fitnet": "12.0", "kd": "81.40"}
+
+
+def test_a_row_that_stands_there_twice_is_told(file: Path):
+    file.write_text(FILE + "  kd: [0.1, 0.2]\n")
+    with pytest.raises(AnalysisError, match=r"line 9 .*`kd` stands there twice"):
+        Published.read(file)
+
+
 def test_csv_holds_them_in_columns_of_their_own(few_samples: Path, file: Path, tmp_path: Path):
     out = tmp_path / "t.csv"
     command(str(few_samples), published=file, output=[out], **TABLE)
