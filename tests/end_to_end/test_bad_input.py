@@ -140,6 +140,10 @@ def test_an_npz_that_is_cut_short_is_told_before_anything_starts(here, folder):
         (("student: mlp", "student: lenet5"), ("student: lenet5", "student_depth: 1", "depth of its own")),
         (("mlp, student_width: 4,\n   student_depth: 1", "lenet5"), ("student: lenet5, student_depth: 0", "(1, 8, 8)")),
         (("class: 5}", "class: 5, validation_per_class: 129}"), ("validation_per_class 129", "at most 133")),
+        (
+            ("student_width: 4", "student_width: 4000000000000"),
+            ("do not fit into memory", "student_width = 4000000000000"),
+        ),
         (("mlp, teacher_width: 8, teacher_depth: 1", "cnn, teacher_depth: 4"), ("teacher: cnn, teacher_depth: 4",)),
     ],
 )

@@ -131,6 +131,11 @@ class _Reader:
                 first = f"; first in line {own[name].key.line}" if place.line else ""
                 text = f"The key `{shorten(name)}` stands here a second time{first}."
                 self.problems.append(Problem(place, here, text))
+            elif value.value == "" and (unspaced := re.fullmatch(r"([^\s:]+):(\S.*)", name)):
+                text = f"`{shorten(name)}` needs a space behind its colon: `{unspaced[1]}: {shorten(unspaced[2])}`."
+                self.problems.append(Problem(place, here, text))
+                meant = compose(unspaced[2], place, here)
+                own.setdefault(unspaced[1], replace(self.convert(meant or value, here, place), place=place))
             else:
                 own[name] = self.convert(value, here, place)
         return merged | own

@@ -22,6 +22,7 @@ from tsd.sweep import columns, outline, plan, runs
 from tsd.sweep.asked import Asked
 from tsd.sweep.counters import Task
 from tsd.sweep.errand import Errand, Stage
+from tsd.sweep.gauge import out_of_memory
 from tsd.sweep.interrupts import orderly
 from tsd.sweep.needs import Need
 from tsd.sweep.plan import Plan
@@ -180,7 +181,16 @@ def _prepare(asked: Asked) -> None:
     study: Any = asked.sweep.module
     if hasattr(study, "prepare"):
         for row in distinct(asked.connection, "todo", asked.sweep.static).to_pylist():
-            study.prepare(columns.trial(study, row))
+            try:
+                study.prepare(columns.trial(study, row))
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                told = {
+                    name: value for name, value in row.items() if value not in (None, asked.sweep.fields[name].default)
+                }
+                given = ", ".join(f"{name} = {value}" for name, value in told.items())
+                raise UserError(f"The networks of these trials do not fit into memory: {given}.") from None
 
 
 def _levels(needs: Sequence[Need], tally: Tally) -> list[Stage]:

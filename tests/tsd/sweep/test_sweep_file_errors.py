@@ -277,6 +277,7 @@ FILES = {
     "yaml_colon": "name: x\nstudy: plain: yes\n",
     "yaml_indentation": "name: x\n  study: plain\n",
     "yaml_no_colon": "name: x\nstudy\nfixed: {}\n",
+    "yaml_no_space_behind_a_colon": "name: x\nstudy: plain\nfixed: {width:3, lr: 1}\nseeds: {init:2}\n",
     "yaml_two_documents": "name: x\n---\nname: y\n",
     "yaml_alias": "name: x\nstudy: *plain\n",
     "yaml_control_character": "name: x\nstudy: pl\x01ain\n",
