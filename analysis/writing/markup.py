@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.drawing.overview import Picture
+from analysis.writing import hypertext
+from analysis.writing.asked import Asked
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,20 @@ def coverage(states: Mapping[str, int], missing: int, facts: Sequence[tuple[str,
     return f'<div><p>{trials}</p><div class="bar" aria-hidden="true">{bars}</div><dl class="facts">{known}</dl></div>'
 
 
-def figures(pictures: Sequence[Picture]) -> str:
-    """The figures, each with the words over its marks."""
-    inner = f'<h3>Figures</h3><div class="figures">{"".join(map(_figure, pictures))}</div>' if pictures else ""
-    return f"<div>{inner}</div>"
+def figures(made: Asked, pictures: Sequence[Picture]) -> str:
+    """What the sweep asks for itself, and the figures at a glance with the words over their marks."""
+    parts = [_figures("Figures of the sweep", made.pictures)]
+    parts += [hypertext.STYLE if made.tables else "", *made.tables.values()]
+    parts += [
+        f'<p class="small">Not made: <code>{escaped(line)}</code> – {escaped(why)}</p>' for line, why in made.refused
+    ]
+    parts.append(_figures("At a glance" if made.pictures else "Figures", pictures))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _figures(title: str, pictures: Sequence[Picture]) -> str:
+    drawn = "".join(map(_figure, pictures))
+    return f'<h3>{title}</h3><div class="figures">{drawn}</div>' if drawn else ""
 
 
 def cells(columns: Sequence[Column], said: str, anchor: str) -> str:
@@ -132,7 +144,7 @@ def _figure(picture: Picture) -> str:
     )
     name, words = escaped(picture.title), escaped(picture.told.text())
     image = f'<img src="data:image/png;base64,{b64encode(picture.png).decode()}" alt="{name}">'
-    called = f'tabindex="0" role="group" aria-label="{name}: arrow keys tell values"'
+    called = f'tabindex="0" role="group" aria-label="{name}: arrow keys tell values"' if marks else ""
     drawn = f'<div class="picture{" broad" * picture.broad}" {called}>{image}{marks}</div>'
     button = '<button aria-expanded="false">Enlarge</button>'
     return f'<figure><div class="wide">{drawn}</div><figcaption><b>{name}.</b> {words} {button}</figcaption></figure>'

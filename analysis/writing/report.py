@@ -19,6 +19,7 @@ from analysis.drawing.overview import Picture, metrics, pictures, varying
 from analysis.naming import label
 from analysis.statistics.intervals import Interval, half_width
 from analysis.writing import markup, webpage
+from analysis.writing.asked import Asked, asked
 from analysis.writing.markup import Column, Failure
 from analysis.writing.provenance import NO_INTERVAL
 from analysis.writing.rounding import NOTHING, Rounding
@@ -39,6 +40,7 @@ class Section:
     facts: list[tuple[str, str]]
     states: Mapping[str, int]
     missing: int
+    made: Asked
     pictures: list[Picture]
     cells: list[Column]
     said: str
@@ -54,21 +56,23 @@ def section(path: str, question: str = "") -> Section:
     results = Results.open(path)
     rows = results.rows()
     states = {state: count(rows.relation.filter(f"state = '{state}'")) for state in STATES}
-    asked = count(rows.relation.filter("origin = 'grid'"))
+    on_grid = count(rows.relation.filter("origin = 'grid'"))
     if sum(states.values()) <= IN_MEMORY:
         rows = _held(rows)
     columns, said = _cells(results, rows)
+    made = asked(path, results.sweep)
     return Section(
         name=rows.source.sweep,
         question=question or str(results.sweep.get("question", "")),
         facts=list(settings(results.sweep, rows.source.first, rows.source.last)),
         states=states,
-        missing=max(0, int(results.sweep.get("trials", 0)) - asked),
+        missing=max(0, int(results.sweep.get("trials", 0)) - on_grid),
+        made=made,
         pictures=list(pictures(results, rows)),
         cells=columns,
         said=said,
         failures=list(failures(rows)) if states["failed"] else [],
-        lock=lock(results, {"value": metrics(results, rows), "axes": varying(rows)}),
+        lock=lock(results, {"value": metrics(results, rows), "axes": varying(rows), "asked": made.words}),
     )
 
 
@@ -93,7 +97,7 @@ def _section(one: Section, number: str, several: bool) -> str:
     parts = [
         markup.heading(one.name if several else "", one.question),
         markup.coverage(one.states, one.missing, one.facts),
-        markup.figures(one.pictures),
+        markup.figures(one.made, one.pictures),
         markup.cells(one.cells, one.said, f"cells{number}"),
         markup.failures(one.failures, f"failures{number}"),
     ]

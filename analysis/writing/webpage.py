@@ -72,9 +72,11 @@ figure { margin: 0; break-inside: avoid; min-width: 0 }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid;
   font-variant-numeric: tabular-nums; font-size: .9rem }
 th, td { padding: .15rem .7rem; text-align: right; white-space: nowrap }
-th { font-weight: normal; border-bottom: 1px solid }
+th { font-weight: normal }
+th[data-name] { border-bottom: 1px solid }
 .text { text-align: left }
 td.text { white-space: normal; overflow-wrap: break-word; max-width: 30rem }
+code { overflow-wrap: anywhere }
 button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer }
 figcaption button { text-decoration: underline }
 th[aria-sort=ascending] button::after { content: " ↑" }
@@ -91,9 +93,10 @@ pre { font-size: .8rem; overflow-x: auto }
   h2, h3 { break-after: avoid }
   .figures { grid-template-columns: 1fr 1fr }
   .picture, .whole .picture { min-width: 0 }
-  .wide, pre { overflow: visible; white-space: pre-wrap }
+  .wide, pre, section .tsd-table div { overflow: visible }
+  pre { white-space: pre-wrap }
   table { font-size: 7.5pt }
-  th, td { padding: .1rem .3rem; white-space: normal }
+  th, td, section .tsd-table th, section .tsd-table td { padding: .1rem .3rem; white-space: normal }
   tr { break-inside: avoid }
 }
 """
@@ -110,7 +113,7 @@ for (const kind of ["pointerover", "pointermove"])
   document.addEventListener(kind, e => tell(e.target.dataset && e.target.dataset.tip, e.clientX, e.clientY));
 document.addEventListener("keydown", e => e.key === "Escape" && tell(""));
 
-for (const figure of document.querySelectorAll("figure")) {
+for (const figure of document.querySelectorAll(".figures figure")) {
   const picture = figure.querySelector(".picture"), button = figure.querySelector("button");
   const marks = [...picture.querySelectorAll("i")];
   let at = -1;

@@ -246,3 +246,33 @@ def test_figures_show_what_depends_on_its_place_on_axes_that_are_even(tmp_path: 
     assert metrics(results, rows) == ["v", "flat", "kind_of"]
     [drawn] = pictures(results, rows)
     assert drawn.told.facts["asked"] == {"x": "x", "y": "y", "value": "v", "log_x": True, "log_value": True}
+
+
+def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_samples: Path, tmp_path: Path):
+    made = "python -m analysis {} results/few_samples "
+    lines = "--x samples_per_class --value test_accuracy --by method --where \"method <> 'at'\" -o by_method.png"
+    commands = [
+        made.format("lines") + lines,
+        made.format("table") + "--rows method --value nll --reference none -o t.md -o t.tex",
+        made.format("phase") + "--x <b> --y method --value nll -o p.png",
+        made.format("lines") + "--x 'nll",
+        made.format("sql") + "'select 1'",
+        "python -m analysis lines results/another --x a --value b -o f.png",
+    ]
+    folder = tmp_path / "few"
+    shutil.copytree(few_samples, folder)
+    told = json.loads((folder / "sweep.json").read_text()) | {"analysis": commands}
+    (folder / "sweep.json").write_text(json.dumps(told))
+    app(["report", str(folder), "-o", str(tmp_path / "r.html")], result_action="return_value")
+    text = (tmp_path / "r.html").read_text()
+    titles = re.findall(r"<h3>(.*?)</h3>|<figcaption><b>(.*?)\.</b>|<caption>(.*?)</caption>", text)
+    first = ["Figures of the sweep", "by method", "NLL (nats) by method; lower is better"]
+    assert [next(filter(None, one)) for one in titles][:3] == first
+    assert "Only where method &lt;&gt; &#x27;at&#x27;." in text
+    refused = re.findall(r"Not made: <code>(.*?)</code> – (.*?)</p>", text)
+    assert "there is no column `&lt;b&gt;`" in refused[0][1]
+    assert [said for _, said in refused[1:]] == [
+        "No closing quotation",
+        "It reads results/another and not these results.",
+    ]
+    assert text.count("<!-- tsd:") == 1 and str(verify(tmp_path / "r.html")) == "fresh"

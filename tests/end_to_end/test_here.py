@@ -30,6 +30,7 @@ def test_every_trial_asked_for_is_one_row_and_a_second_run_does_nothing(done):
     rows = done.rows()
     assert len(rows) == GRID == len({row["trial_id"] for row in rows})
     assert {row["state"] for row in rows} == {"done"}
+    assert [json.loads(kept.read_text())["trials"] for kept in done.folder.glob("results/*/sweep.json")] == [GRID]
     again = done("sweep.yaml", "--here")
     assert again.returncode == 0 and "nothing to run" in again.stdout
     assert done.rows() == rows

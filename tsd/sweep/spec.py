@@ -58,6 +58,7 @@ class Sweep:
         places: where the conditions stand: `when[0].if`, `except[0]`.
         judged: the values that the file gives to fields of the study's `CHECKS`, by field.
         question: what the file asks: its first comment, as far as the first question mark; "" where there is none.
+        analysis: the commands of that comment that draw from the results.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Sweep:
     places: Mapping[str, Place] = attribute(repr=False, compare=False)
     judged: Mapping[str, Sequence[Node]] = attribute(repr=False, compare=False)
     question: str = attribute(default="", repr=False, compare=False)
+    analysis: tuple[str, ...] = attribute(default=(), repr=False, compare=False)
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -111,8 +113,8 @@ class Sweep:
 
     def as_dict(self) -> dict[str, Any]:
         """The sweep in plain lists, mappings and scalars."""
-        asked = {"question": self.question} if self.question else {}
-        return asked | {
+        asked = {"question": self.question, "analysis": list(self.analysis)}
+        return {key: said for key, said in asked.items() if said} | {
             "name": self.name,
             "study": self.study,
             "version": self.version,
@@ -143,13 +145,18 @@ def load(path: Path, overrides: Sequence[str] = (), studies: Family = STUDIES) -
     sweep = _read(root.value, root, path, studies, problems)
     if sweep is None or problems:
         raise SweepFileError([*problems, *(sweep.doubts() if sweep else [])])
-    return replace(sweep, question=_question(text))
+    header = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines())]
+    return replace(sweep, question=_question(header), analysis=_analysis(header))
 
 
-def _question(text: str) -> str:
-    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), text.splitlines()))
-    asked, mark, _ = comment.partition("?")
+def _question(header: Sequence[str]) -> str:
+    asked, mark, _ = " ".join(header).partition("?")
     return asked + mark if mark else ""
+
+
+def _analysis(header: Sequence[str]) -> tuple[str, ...]:
+    lines = "\n".join(header).replace("\\\n", "").splitlines()
+    return tuple(line for line in lines if line.startswith("python -m analysis "))
 
 
 def _read(written: dict[str, Node], root: Node, path: Path, studies: Family, problems: Problems) -> Sweep | None:

@@ -70,6 +70,15 @@ def test_the_question_is_the_first_comment_as_far_as_its_mark(tmp_path: Path) ->
         assert "question" not in load(tmp_path, text).as_dict()
 
 
+def test_the_commands_that_draw_are_those_of_the_first_comment_each_on_one_line(tmp_path: Path) -> None:
+    lines = ["# Why?", "# python -m tsd.sweep s.yaml", "# python -m analysis table results/s \\", "#     --rows 'a  b'"]
+    asked = load(tmp_path, "\n".join([*lines, "# python -m analysis sql results/s q", "# Shows: python.", PLAIN]))
+    assert asked.as_dict()["analysis"] == [
+        "python -m analysis table results/s --rows 'a  b'",
+        "python -m analysis sql results/s q",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
