@@ -162,5 +162,8 @@ def bootstrap_interval(values: ArrayLike, level: float = LEVEL, resamples: int =
     if np.ptp(data) == 0:
         return Interval(mean, mean, mean)
     rng = np.random.default_rng(seed)
-    found: Any = bootstrap((data,), np.mean, confidence_level=level, n_resamples=resamples, rng=rng)
-    return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
+    # A power of two loses no digit, and keeps the cubes of what is tiny from vanishing.
+    unit = np.exp2(np.floor(np.log2(np.ptp(data))))
+    found: Any = bootstrap((data / unit,), np.mean, confidence_level=level, n_resamples=resamples, rng=rng)
+    low, high = found.confidence_interval
+    return Interval(mean, float(unit * low), float(unit * high))

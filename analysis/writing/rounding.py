@@ -23,6 +23,8 @@ from analysis.writing.tables import Said, Table
 
 NOTHING = "–"
 NAMELESS = "(empty)"
+EXACT = 1e-12
+"""Of a mean what rounding may leave where all seeds agree."""
 BETTER = {"max": "; higher is better", "min": "; lower is better", None: ""}
 
 
@@ -64,7 +66,7 @@ class Rounding:
     def of(cls, intervals: Sequence[Interval]) -> Rounding:
         """The rounding that suits all of `intervals`."""
         sizes = [size for i in intervals if (size := max(abs(i.mean), i.half)) > 0]
-        halves = [i.half for i in intervals if i.half > 0]
+        halves = [i.half for i in intervals if i.half > EXACT * abs(i.mean)]
         if not sizes or max(sizes) > 1000 * min(sizes) or max(sizes) >= 1e6 or max(sizes) < 1e-4:
             return cls(None if sizes else 0)
         if not halves:

@@ -90,6 +90,8 @@ def test_bootstrap_of_few_or_equal_values():
     assert np.isnan(bootstrap_interval([1.0]).low)
     assert bootstrap_interval([2.0, 2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
     assert bootstrap_interval(A) == bootstrap_interval(A)
+    tiny, found = bootstrap_interval(2.0**-700 * A), bootstrap_interval(A)
+    assert (2.0**700 * tiny.low, 2.0**700 * tiny.high) == (found.low, found.high)
 
 
 def test_p_values_are_scipys():
