@@ -16,6 +16,7 @@ from analysis.errors import AnalysisError
 from analysis.statistics.boundary import Grid
 
 LONGEST_NAME = 24
+EMPTY = '""'
 
 
 @dataclass(frozen=True)
@@ -85,5 +86,14 @@ class Axis:
         """What each value is called."""
         if self.numeric:
             return numbers([float(v) for v in self.values])
-        words = [str(v) for v in self.values]
-        return [plain(w if len(w) <= LONGEST_NAME else w[: LONGEST_NAME - 1] + "…") for w in words]
+        return [plain(name) for name in _cut([str(v) or EMPTY for v in self.values])]
+
+
+def _cut(words: list[str]) -> list[str]:
+    """Long words without their end, or without their middle where the end tells them apart."""
+    for tail in (0, LONGEST_NAME // 2):
+        head = LONGEST_NAME - 1 - tail
+        short = [w if len(w) <= LONGEST_NAME else f"{w[:head]}…{w[len(w) - tail :]}" for w in words]
+        if len(set(short)) == len(set(words)):
+            return short
+    return words

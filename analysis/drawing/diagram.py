@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 1_000_000
 MOST_PANELS = 24
-LINES: tuple[Dashes, ...] = (":", "-.", "--")
+LEAST = 0.8
+"""Of the height meant for a panel: what legend and labels leave of it at least."""
+LINES: tuple[Dashes, ...] = (":", (0, (3, 1, 0.7, 1)), "--")
+"""Short enough to be told apart in a legend."""
 NO_PREDICTIONS: Mapping[str, Rows] = {}
-EMPTY = '""'
-ACROSS = 3
-"""Panels side by side."""
+ACROSS = {"one": 2, "two": 3}
+"""Panels side by side, by the columns of a page."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Diagram:
         panels = _panels(cells, view)
         scale, surfaces = _scale(view, rows, panels, found), _surfaces(view, cells, panels)
         overlays = _overlays(view, cells, panels, predictions, given)
+        if found:  # their colours leave none for theory
+            overlays = [replace(overlay, colour=style.INK) for overlay in overlays]
         if view.threshold is not None:
             shown: Sequence[Plane | Surface] = surfaces or list(panels.values())
             overlays = [crossing(shown, view.value, view.threshold, view.log_value), *overlays]
@@ -132,21 +136,22 @@ class Diagram:
         self._draw_panel(axes, 0, plane, [axes])
         handles = self._legend()
         if handles:
-            columns = style.legend_columns(handles, style.points(axes)[0])
-            axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), **style.in_lines(handles, style.points(axes)[0]))
 
     def page(self, width: str | None = None, shown: bool = False) -> Figure:
         """A figure of its own with every panel, sized for one or two columns of a paper; see `style.new_figure`."""
-        columns = min(len(self.panels), ACROSS)
-        lines = -(-len(self.panels) // columns)
-        inches = style.WIDTH[width or ("one" if columns == 1 else "two")]
-        figure = style.new_figure(inches, 0.5 + lines * self._height((inches - 0.9) / columns), shown)
+        width = width or ("one" if len(self.panels) == 1 else "two")
+        columns = min(len(self.panels), ACROSS[width])
+        lines, inches = -(-len(self.panels) // columns), style.WIDTH[width]
+        wide = (inches - 0.9) / columns
+        figure = style.new_figure(inches, 0.5 + lines * self._height(wide), shown)
         places = [figure.add_subplot(lines, columns, i + 1) for i in range(len(self.panels))]
         for i, (place, (title, plane)) in enumerate(zip(places, self.panels.items(), strict=True)):
             self._draw_panel(place, i, plane, places if i + 1 == len(places) else [])
-            place.set_title(title)
+            place.set_title("\n".join(style.wrapped(title, 72 * wide, style.TEXT)))
             style.label_edges(place, left=i % columns == 0, bottom=i + columns >= len(places))
         style.legend_above(figure, self._legend(), title=self.scale.label if self.scale.categories else None)
+        style.with_room(figure, LEAST * self._height(wide), lines)
         return figure
 
     def _draw_panel(self, axes: Axes, number: int, plane: Plane, all_axes: list[Axes]) -> None:
@@ -234,8 +239,7 @@ def _panels(cells: Cells, view: View) -> dict[str, Plane]:
         raise AnalysisError(f"Too many values to see: {counts}.\nChoose some with --where, or take other axes.")
     if by is None:
         return {"": Plane.of(cells.frame, x, y, cells.rows.step)}
-    frames = {value: cells.frame[cells.frame[by] == value] for value in cells.values(by)}
-    return {
-        f"{style.label(by)}: {style.plain(str(v)) or EMPTY}": Plane.of(f, x, y, cells.rows.step)
-        for v, f in frames.items()
-    }
+    panels = Axis.of(cells, by)
+    titles = [f"{style.label(by)}: {name}" for name in panels.names()]
+    frames = [cells.frame[cells.frame[by] == value] for value in panels.values]
+    return {t: Plane.of(f, x, y, cells.rows.step) for t, f in zip(titles, frames, strict=True)}

@@ -50,7 +50,7 @@ class Outlines:
         floor = float(every[every > 0].min()) / 2 if log_count else 0.0
         for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
             height = np.maximum(heights[value], floor)
-            axes.stairs(height, counted.edges, baseline=floor, fill=True, color=colour, alpha=0.2)
+            axes.stairs(height, counted.edges, baseline=floor, fill=True, color=colour, alpha=self._shade)
             axes.stairs(height, counted.edges, baseline=floor, color=colour, linewidth=1)
         low, high = float(counted.edges[0]), float(counted.edges[-1])
         pad = (high / low) ** 0.01 if counted.log else 0.01 * (high - low)
@@ -61,15 +61,25 @@ class Outlines:
         ylim = (floor, most * (most / floor) ** 0.05) if log_count else (0, most * 1.05)
         axes.set(yscale="log" if log_count else "linear", ylim=ylim, ylabel="density" if density else "values")
         label_round(axes, "y", floor, most, log_count)
+        if not (density or log_count):
+            axes.locator_params("y", integer=True)
         named = zip(self.groups.names, self.groups.colours, strict=True)
-        return [Patch(edgecolor=colour, facecolor=(*colour[:3], 0.2), label=name) for name, colour in named if name]
+        return [
+            Patch(edgecolor=colour, facecolor=(*colour[:3], self._shade), label=name) for name, colour in named if name
+        ]
 
     def page(self, width: str | None, density: bool, log_count: bool, shown: bool = False) -> Figure:
         """A figure of its own, its legend above; see `style.new_figure`."""
         inches = style.WIDTH[width or "one"]
         figure = style.new_figure(inches, min(0.6 * inches, 3.2), shown)
         style.legend_above(figure, self.draw(figure.subplots(), density, log_count), title=self.groups.title or None)
+        style.with_room(figure, min(0.36 * inches, 1.8))
         return figure
+
+    @property
+    def _shade(self) -> float:
+        """How much of its colour fills an outline: more than three would make mud."""
+        return 0.2 if len(self.groups.values) <= 3 else 0.0
 
     def provenance(self, asked: Mapping[str, Any], rows: Rows, lock: Mapping[str, Any]) -> Provenance:
         """What is to be said under it."""

@@ -20,7 +20,9 @@ from analysis.drawing.plane import Matrix, Plane
 from analysis.drawing.surface import Surface
 from analysis.errors import AnalysisError
 
-Dashes = Literal["-", "--", ":", "-."]
+Dashes = Literal["-", "--", ":"] | tuple[int, tuple[float, ...]]
+MANY = 400
+"""Points of a line beyond which it runs to and fro between cells, and is thin."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +33,26 @@ class Overlay:
         label: what the legend says of it.
         panels: for each panel its lines, each of shape (points, 2), in data coordinates.
         dashes: how it is drawn; what is measured is solid and ink, predictions are dashed and in a colour of their own.
+        colour: of predictions.
     """
 
     label: str
     panels: tuple[list[Matrix], ...]
     dashes: Dashes = "-"
+    colour: str = style.THEORY
 
     def draw(self, axes: Axes, panel: int) -> None:
         """The lines of one panel. Dashes over a solid line let it show between them."""
         lines = self.panels[panel]
+        width = self._width if sum(map(len, lines)) < MANY else 0.5 * self._width
         if self.dashes == "-":
-            axes.add_collection(LineCollection(lines, colors="white", linewidths=2.6, capstyle="projecting"))
-        look: Any = {"linewidths": self._width, "linestyles": self.dashes, "colors": self._colour}
+            axes.add_collection(LineCollection(lines, colors="white", linewidths=2.2 * width, capstyle="projecting"))
+        look: Any = {"linewidths": width, "linestyles": self.dashes, "colors": self._colour}
         axes.add_collection(LineCollection(lines, **look))
 
     @property
     def _colour(self) -> str:
-        return style.INK if self.dashes == "-" else style.THEORY
+        return style.INK if self.dashes == "-" else self.colour
 
     @property
     def _width(self) -> float:

@@ -113,6 +113,7 @@ class Series:
         figure = style.new_figure(inches, min(0.66 * inches, 3.2), shown)
         handles = self.draw(figure.subplots(), log_value)
         style.legend_above(figure, handles, title=self.groups.title or None)
+        style.with_room(figure, min(0.38 * inches, 1.8))
         return figure
 
     def _draw_group(self, axes: Axes, mean: pd.DataFrame, colour: Any, name: str) -> None:

@@ -120,28 +120,50 @@ def legend_above(figure: Figure, handles: Sequence[Any], title: str | None = Non
     """A legend over all panels, in as many columns as the figure's width leaves room for; none without handles."""
     if not handles:
         return
-    columns = legend_columns(handles, 72 * figure.get_figwidth() - 2 * MARGIN)
-    figure.legend(
-        handles=handles, loc="outside upper left", ncols=columns, title=title, alignment="left", columnspacing=1.2
-    )
+    look = in_lines(handles, 72 * figure.get_figwidth() - 2 * MARGIN)
+    figure.legend(loc="outside upper left", title=title, alignment="left", columnspacing=1.2, **look)
 
 
-def legend_columns(handles: Sequence[Any], room: float) -> int:
-    """How many columns of a legend fit into `room` points."""
+def in_lines(handles: Sequence[Any], room: float) -> dict[str, Any]:
+    """What a legend needs to be read line by line: as few lines as `room` points allow, and all about as long."""
     widths = [text_width(handle.get_label(), SMALL) + 30 for handle in handles]
-    return next(c for c in range(len(widths), 0, -1) if c == 1 or _columns_width(widths, c) <= room)
+    most = next(c for c in range(len(widths), 0, -1) if c == 1 or sum(max(widths[k::c]) for k in range(c)) <= room)
+    columns = -(-len(widths) // -(-len(widths) // most))
+    return {"handles": [h for k in range(columns) for h in handles[k::columns]], "ncols": columns}
+
+
+def with_room(figure: Figure, height: float, lines: int = 1) -> None:
+    """Make a page taller where legend and labels leave its panels, in so many `lines`, less than `height` inches."""
+    engine = figure.get_layout_engine()
+    assert engine is not None, "every figure of ours has a layout"
+    engine.execute(figure)
+    lacking = height - figure.axes[0].bbox.height / figure.dpi
+    if lacking > 0:
+        figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + lines * lacking)
 
 
 def footer(figure: Figure, text: str) -> None:
     """Write `text` small along the lower edge of a figure made taller for it, and keep the rest above."""
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
-    lines = _wrapped(plain(text), 0.96 * (width - 2 * MARGIN))
+    lines = wrapped(plain(text), 0.96 * (width - 2 * MARGIN), FOOT)
     need = 1.25 * FOOT * len(lines) + 1.5 * MARGIN
     height += need
     figure.set_size_inches(width / 72, height / 72)
     place = MARGIN / width, MARGIN / height
     figure.text(*place, "\n".join(lines), size=FOOT, color=FAINT, va="bottom", linespacing=1.2)
     figure.set_layout_engine("constrained", rect=(0, need / height, 1, 1 - need / height))
+
+
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """The lines of a text that is `width` points wide; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _positional(value: float, digits: int) -> str:
@@ -155,21 +177,3 @@ def _scientific(value: float, digits: int) -> str:
     mantissa = f"{float(mantissa):.{digits}g}"
     times = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}\\times")
     return f"${times}10^{{{int(power)}}}$"
-
-
-def _columns_width(widths: Sequence[float], columns: int) -> float:
-    """Width of a legend, which is filled column by column."""
-    tall, more = divmod(len(widths), columns)
-    starts = [i * tall + min(i, more) for i in range(columns + 1)]
-    return sum(max(widths[a:b]) for a, b in pairwise(starts))
-
-
-def _wrapped(text: str, width: float) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(longer, FOOT) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

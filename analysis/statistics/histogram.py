@@ -71,7 +71,7 @@ def histogram(rows: Rows, value: str, by: str | None = None, bins: int | None = 
         raise AnalysisError(f"Nothing to draw: no value of `{value}` is {'positive' if log else 'finite'}.")
     if bins is None and not (whole and not log and high - low < MOST):
         advised = (high - low) / width if width > 0 else 0.0
-        bins = int(np.clip(np.ceil(max(advised, np.log2(total) + 1)), FEWEST, MOST))
+        bins = int(np.clip(np.ceil(max(advised, np.log2(total) + 1)), FEWEST, MOST)) if low < high else 1
     edges = _edges(low, high, bins)
     counts = _counts(rows, edges)
     groups = rows.ordered(by, [v for v in counts if v is not None]) if by else [None]
@@ -92,7 +92,8 @@ def _edges(low: float, high: float, bins: int | None) -> NDArray[np.float64]:
     """So many bins, or without a number one for each whole number."""
     if bins is None:
         return np.arange(low - 0.5, high + 1)
-    return np.linspace(low, high, bins + 1) if low < high else np.linspace(low - 0.5, low + 0.5, bins + 1)
+    around = 0.1 * abs(low) or 0.5
+    return np.linspace(low, high, bins + 1) if low < high else np.linspace(low - around, low + around, bins + 1)
 
 
 def _counts(rows: Rows, edges: NDArray[np.float64]) -> dict[Any, NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import duckdb
@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from analysis import figures, load
@@ -22,11 +23,13 @@ from analysis.data.cells import gather
 from analysis.data.load import Results
 from analysis.data.rows import Rows
 from analysis.drawing import style
+from analysis.drawing.axis import Axis
 from analysis.drawing.diagram import Diagram, View
 from analysis.drawing.series import Series
 from analysis.errors import AnalysisError
 from analysis.figures.curves import command as curves_command
 from analysis.figures.curves import curves
+from analysis.figures.lines import lines
 from analysis.figures.phase import command as phase_command
 from analysis.figures.phase import phase
 from analysis.statistics.intervals import half_width
@@ -105,7 +108,7 @@ def test_lost_and_missing_cells_are_hatched_and_explained(plane: Path):
     [crosses] = [line for line in axes.lines if line.get_marker() == "x"]
     assert crosses.get_xydata().tolist() == [[20, 0.01]]
     said = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-    assert said == ["test MSE = 0.1", "no trial", "diverged", "failed", "some diverged or failed"]
+    assert set(said) == {"test MSE = 0.1", "no trial", "diverged", "failed", "some diverged or failed"}
 
 
 def test_a_figure_without_lost_trials_has_no_legend(spectral: Path):
@@ -220,6 +223,47 @@ def test_long_names_of_categories_are_slanted_and_cut(tmp_path: Path):
     labels = figure.axes[0].get_xticklabels()
     assert [t.get_rotation() for t in labels] == [45] * 4
     assert labels[-1].get_text() == "an activation that is c…"
+
+
+def test_names_that_differ_at_their_end_are_cut_in_the_middle():
+    side = Axis("x", "x", tuple(f"a long name of activation {i}" for i in range(3)), numeric=False)
+    assert side.names() == [f"a long name…activation {i}" for i in range(3)]
+    assert max(map(len, side.names())) == 24
+
+
+@pytest.mark.parametrize("width", ["one", "two"])
+def test_titles_of_panels_stand_apart_however_long(tmp_path: Path, width):
+    names = [f"a panel of a name that is long, number {i}" for i in range(5)]
+    folder = example.plane(tmp_path / "r", [20, 40], [f"activation {i}" for i in range(3)], seeds=1, panels=names)
+    rows = Results.open(folder).rows()
+    with style.paper():
+        figure = Diagram.of(rows, View("second", "student_width", "test_mse", "panel")).page(width)
+        FigureCanvasAgg(figure).draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    assert len(boxes) == 5
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_labels_and_legends_take_their_room_from_the_page_not_from_the_panel():
+    words = [f"a name of some length {i}" for i in range(8)]
+    rows = [{"x": x, "g": g, "v": float(len(x) + len(g)), "seed_init": 0} for x in words for g in words]
+    for page in (
+        lines(pd.DataFrame(rows), x="x", value="v", by="g"),
+        phase(pd.DataFrame(rows), x="x", y="g", value="v"),
+    ):
+        page.figure.draw_without_rendering()
+        assert page.bbox.height / page.figure.dpi > 1.2
+
+
+def test_a_legend_is_read_line_by_line():
+    handles = [Line2D([], [], label=str(i)) for i in range(8)]
+    look = style.in_lines(handles, 200)
+    assert look["ncols"] == 4
+    figure = Figure()
+    legend = figure.legend(**look)
+    FigureCanvasAgg(figure).draw()
+    read = sorted(legend.get_texts(), key=lambda t: (-round(t.get_window_extent().y0), t.get_window_extent().x0))
+    assert [text.get_text() for text in read] == [str(i) for i in range(8)]
 
 
 def test_everything_drawn_lies_inside_the_page(panels: Path):

@@ -84,7 +84,7 @@ def test_outcomes_are_told_without_an_interval(regions: Path, tmp_path: Path):
 
 
 def test_predicted_outcomes_meet_along_the_borders_of_cells(regions: Path):
-    [lines] = lines_of(phase(load(regions), x="x", y="y", value="end", theory="law"), style.THEORY)
+    [lines] = lines_of(phase(load(regions), x="x", y="y", value="end", theory="law"), style.INK)
     borders = {(tuple(a), tuple(b)) for a, b in lines}
     assert ((0.5, 1.5), (1.5, 1.5)) in borders
     assert len(borders) == 5 + 4
@@ -98,7 +98,7 @@ def test_a_predicted_value_crosses_the_threshold_where_the_law_says(regions: Pat
 
 
 def test_a_column_that_predicts_y_is_a_line_over_x(regions: Path):
-    [[line]] = lines_of(phase(load(regions), x="x", y="y", value="end", line=["edge"]), style.THEORY)
+    [[line]] = lines_of(phase(load(regions), x="x", y="y", value="end", line=["edge"]), style.INK)
     np.testing.assert_allclose(line, [(x, x + 0.5) for x in range(1, 6)])
 
 
