@@ -124,7 +124,8 @@ def _refused(results: Results, told: str) -> AnalysisError:
     if found := NO_COLUMN.search(told):
         columns = [name for view in VIEWS for name in results.connection.table(view).columns]
         return unknown("column", found[1], {*own, *columns}, "The SQL")
-    return AnalysisError(f"The SQL: {told.partition('Error: ')[2]}\n{TABLES}")
+    said = told.partition("Error: ")[2].partition("\n\tCandidate")[0]
+    return AnalysisError(f"The SQL: {said}\n{TABLES}")
 
 
 def _rows(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:

@@ -42,5 +42,6 @@ from analysis.data.load import Results  # noqa: E402
 
 opened = Results.open(results)
 print(opened.connection.sql("SELECT layer, samples, avg(test_mse) FROM trials GROUP BY ALL ORDER BY ALL"))
-relation = opened.connection.sql("SELECT * FROM trials WHERE layer = 'direct'")
-axes = phase(relation, x="student_width", y="samples", value="test_mse", log_x=True, log_y=True)
+rows = opened.rows("layer = 'direct'")  # rows.relation is a DuckDB relation; figures take either
+axes = phase(rows, x="student_width", y="samples", value="test_mse", log_x=True, log_y=True)
+print(rows.relation.aggregate("samples, avg(test_mse)"))

@@ -93,6 +93,7 @@ MISTAKES = {
     "sql: no such table": "sql {few} from(trails)",
     "sql: no such name of a table": "sql {few} select(trial.method)from(trials)",
     "sql: no such function": "sql {few} select(mediann(nll))from(trials)",
+    "sql: sum of words": "sql {few} select(sum(method))from(trials)",
     "sql: half a question": "sql {few} select(method)from",
     "sql: a file": "sql {few} from'/etc/passwd'",
     "sql: not a question": "sql {few} attach':memory:'",

@@ -30,5 +30,5 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch, caps
     out = capsys.readouterr().out
     assert "| samples \\\\ student width (nodes) | 3 | 5 | 10 |" in out
     assert [len(ended["left"].lines) >= 3, len(ended["right"].patches)] == [True, 6]
-    assert ended["axes"].get_xlabel() == "student width"
+    assert ended["axes"].get_xlabel() == "student width (nodes)"
     pyplot.close("all")
