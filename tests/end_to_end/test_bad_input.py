@@ -122,6 +122,7 @@ def test_the_results_of_another_study_are_no_results_of_this_sweep(folder, capsy
 def test_an_npz_that_is_missing_is_told_before_anything_starts(here, folder):
     code, told = here(DIGITS.replace("dataset: digits", "dataset: mine.npz"))
     assert code == 2 and "mine.npz" in told and not (folder / "results").exists()
+    assert main(["status", "sweep.yaml"]) == 1  # looking on needs no data
 
 
 def test_an_npz_that_is_cut_short_is_told_before_anything_starts(here, folder):
