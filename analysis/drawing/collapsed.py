@@ -79,6 +79,9 @@ class Collapsed:
         """The estimates and what speaks against them, for a footer."""
         names = {"critical": f"Critical {self.control}", "nu": "ν", "height": "h"}
         told = [f"{names[name]} = {_bounded(i.mean, i.low, i.high)}" for name, i in self.found.intervals.items()]
+        law = self.found.law
+        if law.height and "height" not in self.found.intervals:
+            told.append(f"h = {law.height:.4g} as given".replace("-", "−"))
         quality = f"quality S = {self.found.quality:.2g} (1 is as good as the errors allow)"
         return [
             f"{', '.join(told)}; 95 % bootstrap over seeds; {quality}. Bars: standard errors.",

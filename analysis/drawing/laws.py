@@ -49,8 +49,9 @@ class Laws:
         """Aggregate rows and fit. Raises AnalysisError where the columns do not make points."""
         rows.require(x)
         rows.require_number(x)
-        if x == by:
-            raise AnalysisError(f"--x {x} --by {by}: each needs a column of its own.")
+        if len({x, value, by}) < 3:
+            flags = f"--x {x} --value {value}" + (f" --by {by}" if by else "")
+            raise AnalysisError(f"{flags}: each needs a column of its own.")
         cells = gather(rows, [by, x] if by else [x], value)
         cells.require_mean()
         groups = Groups.of(rows, by, cells.values(by) if by else ())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,52 +17,50 @@ from analysis.data.cells import Cells, gather, seed_means
 from analysis.data.rows import Rows
 from analysis.errors import AnalysisError
 from analysis.statistics.intervals import LEVEL, Interval
-from analysis.statistics.mastercurve import Array, Law, Points, fit, quality, residuals
+from analysis.statistics.mastercurve import LEAST_OVERLAP, Law, Points, fit, quality, residuals
+from analysis.statistics.repeats import Repeats, spread
 
 RESAMPLES = 100
 FAR = 1.5
 """Halves of 95 % intervals in three standard errors."""
 FEWEST_DRAWS = 20
-POOR = 1.5
-"""A quality above this is told as a warning."""
+BENT = 0.5
+"""What straight lines between neighbours may add to S before more points are asked for."""
+POOR, RARE = 1.5, 0.01
+"""A quality above the first, as few seeds have it by chance more rarely than the second, is told as a warning."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Measurements of one size.
-
-    Args:
-        size: L.
-        control: ϱ, ascending, shape (points,).
-        values: a row for each combination of seeds, NaN where it has none, shape (seeds, points).
-    """
+    """Measurements of one size L, over the control ϱ for a place."""
 
     size: float
-    control: Array
-    values: Array
+    repeats: Repeats
 
+    @cached_property
     def points(self) -> Points:
         """Means and their standard errors, which are no smaller than a tenth of their median.
 
-        Where few seeds agree by chance, or all of them at saturation, the error would else rule the fit.
+        Else those who are next to certain, as at saturation, would rule the fit, and no law is so exact.
         """
-        n = (~np.isnan(self.values)).sum(axis=0)
-        mean = np.nanmean(self.values, axis=0)
-        spread = np.nansum((self.values - mean) ** 2, axis=0) / np.maximum(n - 1, 1)
-        error = np.sqrt(spread / n)
-        typical = float(np.median(error[error > 0])) if (error > 0).any() else 0.0
-        return Points(self.size, self.control, mean, np.maximum(error, 0.1 * typical))
+        error = self.repeats.error
+        return Points(self.size, self.repeats.places, self.repeats.mean, np.maximum(error, 0.1 * np.median(error)))
 
-    def drawn(self, rng: np.random.Generator) -> Sample:
-        """As many seeds drawn with replacement, whole curves at a time."""
-        chosen = self.values[rng.integers(len(self.values), size=len(self.values))]
-        seen = (~np.isnan(chosen)).any(axis=0)
-        return Sample(self.size, self.control[seen], chosen[:, seen])
+    def drawn(self, rng: np.random.Generator) -> Points:
+        """The same of as many seeds drawn with replacement, whole curves at a time."""
+        values = self.repeats.values
+        chosen = values[rng.integers(len(values), size=len(values))]
+        seen = (~np.isnan(chosen)).sum(axis=0) > 1
+        again = Sample(self.size, Repeats(self.repeats.places[seen], chosen[:, seen]))
+        if again.repeats.variance.any():
+            return again.points
+        # One seed, drawn over and over, tells no errors of its own.
+        return Points(self.size, again.repeats.places, again.repeats.mean, self.points.error[seen])
 
     def near(self, critical: float, reach: float) -> Sample:
         """The points whose control is no farther from `critical` than `reach`."""
-        chosen = np.abs(self.control - critical) <= reach
-        return Sample(self.size, self.control[chosen], self.values[:, chosen])
+        chosen = np.abs(self.repeats.places - critical) <= reach
+        return Sample(self.size, Repeats(self.repeats.places[chosen], self.repeats.values[:, chosen]))
 
 
 @dataclass(frozen=True)
@@ -98,16 +97,18 @@ def collapse(
             each other along a valley that resampling does not see the end of.
         resamples: bootstrap draws of seeds, of fixed randomness.
     Raises:
-        AnalysisError: columns are unknown or no numbers, there are fewer than two sizes, three points of a size or two
-            seeds, or the curves do not overlap.
+        AnalysisError: columns are unknown, no numbers or the same, there are fewer than two sizes, three points of a
+            size or two seeds, or the curves do not overlap.
     """
+    if len({value, size, control}) < 3:
+        raise AnalysisError(f"--value {value} --size {size} --control {control}: each needs a column of its own.")
     rows.require(size, control)
     for name in (size, control):
         rows.require_number(name)
     cells = gather(rows, [size, control], value)
     cells.require_mean()
     samples = _samples(cells, size, control)
-    points = tuple(sample.points() for sample in samples)
+    points = tuple(sample.points for sample in samples)
     law, least = fit(points, height)
     draws = _bootstrap(samples, law, height, resamples)
     estimates = _estimates(law, height is None)
@@ -119,36 +120,34 @@ def collapse(
 
 def _samples(cells: Cells, size: str, control: str) -> tuple[Sample, ...]:
     frame = seed_means(cells)
-    seeds = cells.rows.seeds()
-    found = []
-    for length, points in frame.groupby(size):
-        wide = points.pivot_table(index=seeds, columns=control, values="_v")
-        wide = wide.loc[:, wide.notna().sum() > 1]
-        if wide.shape[1] >= 3:
-            found.append(Sample(float(str(length)), wide.columns.to_numpy(dtype=float), wide.to_numpy(dtype=float)))
+    each = {length: spread(points, cells.rows.seeds(), control) for length, points in frame.groupby(size)}
+    found = [
+        Sample(float(str(length)), Repeats(places, values))
+        for length, (places, values) in each.items()
+        if len(places) >= 3
+    ]
     if len(found) < 2:
         raise AnalysisError(
             f"A collapse needs at least two values of `{size}` with three values of `{control}` and two seeds each;\n"
             f"here {len(found)} of {frame[size].nunique()} have them."
         )
-    if not all(_varies(sample.points()) for sample in found):
-        raise AnalysisError(f"The seeds of `{cells.value}` agree everywhere, so there is no error to weigh points by.")
+    for sample in found:
+        if not sample.repeats.variance.any():
+            raise AnalysisError(
+                f"The seeds of `{cells.value}` agree everywhere at {size} = {sample.size:g}: "
+                "no error to weigh points by."
+            )
     if any(sample.size <= 0 for sample in found):
         raise AnalysisError(f"`{size}` must be positive to be raised to a power.")
     return tuple(found)
-
-
-def _varies(points: Points) -> bool:
-    """Whether seeds differ by more than rounding."""
-    return bool((points.error > 1e-12 * np.abs(points.mean).max()).all())
 
 
 def _bootstrap(samples: Sequence[Sample], law: Law, height: float | None, resamples: int) -> list[Law]:
     rng = np.random.default_rng(0)
     laws = []
     for _ in range(resamples):
-        drawn = [sample.drawn(rng).points() for sample in samples]
-        if all(_varies(p) for p in drawn) and np.isfinite(quality(drawn, law)):
+        drawn = [sample.drawn(rng) for sample in samples]
+        if np.isfinite(quality(drawn, law)):
             laws.append(fit(drawn, height, start=law)[0])
     return laws
 
@@ -162,7 +161,7 @@ def _few(samples: Sequence[Sample]) -> float:
     """How much too narrow the bootstrap is for few repetitions (Hesterberg 2015, Am. Stat. 69, 371)."""
     from scipy.special import ndtri, stdtrit
 
-    seeds = [len(sample.values) for sample in samples]
+    seeds = [len(sample.repeats.values) for sample in samples]
     freedom, n, at = sum(seeds) - len(seeds), float(np.mean(seeds)), (1 + LEVEL) / 2
     return float(stdtrit(freedom, at) / ndtri(at) * np.sqrt(n / (n - 1)))
 
@@ -186,24 +185,54 @@ def _interval(estimate: float, draws: Sequence[float], stretch: float) -> Interv
 
 def _warnings(found: Collapse, samples: Sequence[Sample], height: float | None, size: str) -> list[str]:
     told = []
-    if found.quality > POOR:
-        told.append(f"The points lie off one curve, or too far apart to tell: S = {found.quality:.2g}.")
-    critical, controls = found.law.critical, np.concatenate([s.control for s in samples])
+    law, critical = found.law, found.law.critical
+    if not _poor(samples, replace(law, inverse_nu=0.0)):
+        told.append("The curves lie on one curve as they are, whatever the size: nothing tells of a transition.")
+    elif _poor(samples, law):
+        bend = " Between points the curves bend: measure more of them." if _bend(found.points) > BENT else ""
+        told.append(f"The points lie off one curve: S = {found.quality:.2g}.{bend}")
+    controls = np.concatenate([s.repeats.places for s in samples])
     if not controls.min() < critical < controls.max():
         told.append("The critical point lies outside what was measured.")
     smallest = min(sample.size for sample in samples)
-    if len(samples) > 2:
-        told += _moved(found, [s for s in samples if s.size > smallest], height, f"{size} {smallest:g}")
+    told += _moved(found, [s for s in samples if s.size > smallest], height, f"{size} {smallest:g}")
     reach = float(np.abs(controls - critical).max()) / 2
     inner = [sample.near(critical, reach) for sample in samples]
-    return told + _moved(found, [s for s in inner if len(s.control) >= 3], height, "the outer half of the window")
+    return told + _moved(
+        found, [s for s in inner if len(s.repeats.places) >= 3], height, "the outer half of the window"
+    )
+
+
+def _poor(samples: Sequence[Sample], law: Law) -> bool:
+    """Whether points lie farther from one curve than their errors, as they are known from few seeds, allow."""
+    from scipy.special import fdtrc
+
+    found, overlap = residuals([sample.points for sample in samples], law)
+    if overlap < LEAST_OVERLAP:
+        return True
+    freedom = sum(float((sample.repeats.counts - 1).sum()) for sample in samples)
+    return bool(found.mean() > POOR and fdtrc(len(found), freedom, found.mean()) < RARE)
+
+
+def _bend(points: Sequence[Points]) -> float:
+    """How much S is greater because the master curve is straight between neighbours.
+
+    A point misses the chord of its neighbours, over twice their distance, by four times what a straight line misses.
+    """
+    found = []
+    for p in points:
+        t = (p.control[1:-1] - p.control[:-2]) / (p.control[2:] - p.control[:-2])
+        off = p.mean[1:-1] - (1 - t) * p.mean[:-2] - t * p.mean[2:]
+        noise = p.error[1:-1] ** 2 + ((1 - t) * p.error[:-2]) ** 2 + (t * p.error[2:]) ** 2
+        found.append((off**2 - noise) / (4 * p.error[1:-1]) ** 2)
+    return float(np.concatenate(found).mean())
 
 
 def _moved(found: Collapse, samples: Sequence[Sample], height: float | None, without: str) -> list[str]:
     """A warning for every estimate that moves by more than three standard errors without some of the data."""
-    points = [sample.points() for sample in samples]
+    points = [sample.points for sample in samples]
     if len(points) < 2 or not np.isfinite(quality(points, found.law)):
-        return []
+        return [f"Too little is left without {without} to tell whether it drives the fit."]
     law, _ = fit(points, height, start=found.law)
     draws = [_estimates(d, height is None) for d in _bootstrap(samples, law, height, FEWEST_DRAWS)]
     names, told = {"critical": "the critical point", "nu": "ν", "height": "h"}, []

@@ -98,7 +98,9 @@ def fit(points: Sequence[Points], height: float | None, start: Law | None = None
 
 
 def _starts(free: int) -> list[Array]:
-    grid = [(c, np.log(a), h) for c in np.linspace(0.05, 0.95, 13) for a in (0.3, 0.6, 1, 1.6, 2.5) for h in HEIGHTS]
+    grid = [
+        (c, np.log(a), h) for c in np.linspace(0.05, 0.95, 13) for a in (0.1, 0.3, 0.6, 1, 1.6, 2.5) for h in HEIGHTS
+    ]
     return [np.array(p[:free]) for p in grid if free == 3 or p[2] == 0]
 
 

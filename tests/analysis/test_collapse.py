@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from analysis.data.cells import gather
 from analysis.data.rows import Rows
 from analysis.errors import AnalysisError
 from analysis.figures.collapse import collapse as drawn
@@ -16,6 +17,7 @@ from analysis.figures.collapse import command
 from analysis.statistics import collapse as scaling
 from analysis.statistics.collapse import collapse
 from analysis.statistics.mastercurve import Law, Points, fit, quality
+from analysis.statistics.repeats import Repeats
 
 ISING = Law(critical=2.269, inverse_nu=1.0, height=-0.125)
 """The two-dimensional Ising model: T_c = 2/ln(1 + √2), ν = 1, and β/ν = 1/8 for its magnetisation."""
@@ -79,6 +81,32 @@ def test_the_quality_of_pure_noise_is_one():
     assert np.mean(found) == pytest.approx(1, abs=0.05)
 
 
+def houdayer_hartmann(points, law):
+    """S as the paper says it: around every point, a line fitted to the two neighbours in each other size."""
+    found = []
+    for own, other_points in ((p, [q for q in points if q is not p]) for p in points):
+        for x, y, dy in zip(*law.scaled(own), strict=True):
+            near = []
+            for xs, ys, dys in map(law.scaled, other_points):
+                after = [j for j in range(len(xs) - 1) if xs[j] <= x <= xs[j + 1]]
+                near += [(xs[j], ys[j], dys[j]) for j in (after[0], after[0] + 1)] if after else []
+            if near:
+                at, height, error = np.array(near).T
+                line, covariance = np.polyfit(at, height, 1, w=1 / error, cov="unscaled")
+                found.append((y - line @ [x, 1]) ** 2 / (dy**2 + [x, 1] @ covariance @ [x, 1]))
+    return np.mean(found)
+
+
+def test_the_quality_is_that_of_the_paper():
+    """On grids of every size's own, some points of which lie beyond all others, with unequal errors."""
+    rng, points = np.random.default_rng(0), []
+    for p in points_of(ISING, sizes=(8, 12, 30), points=15):
+        control, error = np.sort(p.control + 0.01 * rng.normal(size=15)), rng.uniform(0.01, 0.1, 15)
+        points.append(Points(p.size, control, p.mean + error * rng.normal(size=15), error))
+    for law in (ISING, Law(2.2, 0.8, 0.1), Law(2.5, 1.4, -0.5)):
+        assert quality(points, law) == pytest.approx(houdayer_hartmann(points, law), rel=1e-6)
+
+
 def test_the_quality_does_not_depend_on_units():
     points = [Points(p.size, p.control, 7 * p.mean, 7 * p.error) for p in points_of(ISING)]
     off = Law(2.3, 1.1, -0.1)
@@ -122,6 +150,32 @@ def test_intervals_stretch_where_errors_do_not_explain_the_scatter():
     assert bad.intervals["critical"].half > 1.5 * good.intervals["critical"].half
 
 
+def test_three_seeds_do_not_spoil_a_collapse_by_chance():
+    """At the true law S is about 1 with three seeds as with many; each by its own error it would be 2 and more."""
+    found = [
+        np.mean([quality([s.points for s in samples_of(trials(seed=d, seeds=n, noise=0.05))], ISING) for d in range(6)])
+        for n in (3, 20)
+    ]
+    assert found == pytest.approx([1, 1], abs=0.35)
+
+
+def samples_of(frame):
+    return scaling._samples(gather(Rows.of(frame), ["size", "T"], "m"), "size", "T")
+
+
+def test_a_crossover_without_a_transition_is_told():
+    frame = trials(Law(2.269, 1e-9, 0.0), sizes=(8, 16, 32), window=3, points=13, noise=0.05)
+    told = collapsed(frame, resamples=5).warnings
+    assert told[0] == "The curves lie on one curve as they are, whatever the size: nothing tells of a transition."
+
+
+def test_two_sizes_tell_nothing_of_the_smaller_and_far_points_nothing_of_a_bend():
+    told = collapsed(trials(sizes=(8, 32), points=11, window=0.4), height=-0.125, resamples=5).warnings
+    assert "Too little is left without size 8 to tell whether it drives the fit." in told
+    far = collapsed(trials(sizes=(8, 32), points=7, window=1.5), height=-0.125, resamples=5).warnings
+    assert far[0].endswith("Between points the curves bend: measure more of them.")
+
+
 def test_a_critical_point_outside_the_window_is_told():
     frame = trials(window=0.4, points=33)
     found = collapsed(frame[frame["T"] > 2.3], height=-0.125, resamples=5)
@@ -134,15 +188,18 @@ def test_what_cannot_be_collapsed_is_said():
         collapsed(trials(sizes=(8,)))
     with pytest.raises(AnalysisError, match="two seeds"):
         collapsed(trials(seeds=1))
-    with pytest.raises(AnalysisError, match="agree everywhere"):
+    with pytest.raises(AnalysisError, match="agree everywhere at size = 8"):
         collapsed(trials(noise=0.0))
+    with pytest.raises(AnalysisError, match="--control size: each needs a column of its own"):
+        collapse(Rows.of(trials()), value="m", size="size", control="size")
 
 
 def test_seeds_are_drawn_whole():
     """A seed that lies high at all controls moves the critical point, but not the shape: its points stay together."""
-    sample = scaling.Sample(8, np.arange(4.0), np.arange(3.0)[:, None] + np.zeros((3, 4)))
-    drawn_ = sample.drawn(np.random.default_rng(0)).values
-    assert (drawn_ == drawn_[:, :1]).all()
+    sample = scaling.Sample(8, Repeats(np.arange(4.0), np.arange(3.0)[:, None] + np.zeros((3, 4))))
+    means = [sample.drawn(np.random.default_rng(s)).mean for s in range(5)]
+    assert all((mean == mean[0]).all() for mean in means)
+    assert len({mean[0] for mean in means}) > 1
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +246,7 @@ def test_the_verb_draws_and_tells(ising: Path, tmp_path: Path, capsys):
     outputs = [tmp_path / "c.png", tmp_path / "c.csv"]
     command(str(ising), value="m", size="size", control="temperature", height=-0.125, output=outputs)
     said = Image.open(outputs[0]).text["Description"]
-    assert "Critical temperature = 2.2" in said and "95 % bootstrap over seeds" in said
+    assert "Critical temperature = 2.2" in said and "h = −0.125 as given; 95 % bootstrap over seeds" in said
     numbers = pd.read_csv(outputs[1], comment="#").set_index("name")
     assert numbers.loc["critical", "estimate"] == pytest.approx(2.269, abs=0.02)
     assert list(numbers.index) == ["critical", "nu", "quality", "overlap"]

@@ -167,6 +167,11 @@ def test_points_that_no_law_reaches_are_counted():
     assert "Left out: 2 points with one seed, or at x ≤ 0." in told(pd.concat([law, zero]))[0]
 
 
+def test_columns_that_are_the_same_are_refused():
+    with pytest.raises(AnalysisError, match="--x x --value y --by x: each needs a column of its own"):
+        told(rows_of(LAWS["power"][1], X), "x")
+
+
 def test_a_group_that_has_no_law_is_named():
     whole = rows_of(LAWS["power"][1], X, layer="wide")
     with pytest.raises(AnalysisError, match="here are 3 of layer = narrow"):
