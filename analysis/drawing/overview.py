@@ -115,7 +115,8 @@ def _of_metric(rows: Rows, metric: str, axes: Sequence[str]) -> Picture | None:
         if rows.is_numeric(metric):
             by, log_x = next(iter(few), None), _geometric(rows, x)
             series = Series.of(rows, metric, x, by=by, theory={}, log_x=log_x)
-            told = Told("lines", {"x": x, "value": metric, "by": by, "log_x": log_x}, INTERVAL, place="point")
+            asked = {"x": x, "value": metric, "by": by, "log_x": log_x}
+            told = Told("lines", asked, INTERVAL, more=series.told(), place="point")
             return _picture(metric, series, series.cells, rows, told) if _moves(series.cells) else None
     return None
 
@@ -171,7 +172,7 @@ def _of_curve(rows: Rows, curve: str, groups: Sequence[str]) -> Picture | None:
         return None
     farthest = max(_reach(series) for _, series in drawn)
     by, series = max((one for one in drawn if 2 * _reach(one[1]) >= farthest), key=lambda one: _apart(one[1]))
-    told = Told("curves", {"value": curve, "by": by}, f"Bands: {INTERVAL}", place="point")
+    told = Told("curves", {"value": curve, "by": by}, f"Bands: {INTERVAL}", more=series.told(), place="point")
     return _picture(curve, series, series.cells, rows, told) if _moves(series.cells) else None
 
 
