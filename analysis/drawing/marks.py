@@ -54,7 +54,8 @@ def of_series(series: Series, figure: Figure) -> Iterator[Tip]:
     reach = 5 / (72 * figure.get_figwidth()), 5 / (72 * figure.get_figheight())
     for name, means in zip(series.groups.names, series.means, strict=True):
         for at, mean, high in means[["x", "mean", "high"]].to_numpy(dtype=float):
-            words = f"{series.axis.name} {at:.6g}{f', {name}' if name else ''}: {_interval(mean, high)}"
+            place = _plain(at) if series.axis.numeric else series.axis.values[int(at)]
+            words = f"{series.axis.name} {place}{f', {name}' if name else ''}: {_interval(mean, high)}"
             x, y = axes.transData.transform((at, mean)) / figure.bbox.size
             yield Tip(x - reach[0], y - reach[1], 2 * reach[0], 2 * reach[1], words)
 

@@ -64,6 +64,13 @@ def apart(rows: Rows, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in kept]
 
 
+def _everywhere(rows: Rows, names: Sequence[str]) -> Sequence[str]:
+    """Those that every trial has, such as the method and not a setting of one method; all where none is."""
+    every = [f"count({quoted(n)}) = count(*)" for n in names]
+    found = rows.relation.aggregate(", ".join(every)).fetchall()[0] if names else ()
+    return [name for name, whole in zip(names, found, strict=True) if whole] or names
+
+
 def _together(rows: Rows, a: str, b: str) -> bool:
     """Whether each value of one column has just one value of the other beside it."""
     a, b = quoted(a), quoted(b)
@@ -85,7 +92,7 @@ def metrics(results: Results, rows: Rows) -> list[str]:
 
 def pictures(results: Results, rows: Rows) -> Iterator[Picture]:
     """Phase diagrams or lines of the metrics of all rows, and curves, as many as are worth a look."""
-    axes = apart(rows, varying(rows)[:MOST_AXES])
+    axes = apart(rows, _everywhere(rows, varying(rows))[:MOST_AXES])
     drawn = 0
     for metric in metrics(results, rows) if axes else []:
         if drawn < MOST_FIGURES and (picture := _of_metric(rows, metric, axes)):

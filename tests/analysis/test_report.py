@@ -276,3 +276,16 @@ def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_sam
         "It reads results/another and not these results.",
     ]
     assert text.count("<!-- tsd:") == 1 and str(verify(tmp_path / "r.html")) == "fresh"
+
+
+def test_a_setting_of_one_method_alone_does_not_keep_the_others_from_being_drawn(tmp_path: Path):
+    trials = [
+        {"method": method, "beta": beta, "v": beta or 0.5, "seed_init": s}
+        for method, beta in (("kd", None), ("dkd", 1.0), ("dkd", 8.0))
+        for s in range(2)
+    ]
+    folder = example.write(tmp_path / "r", trials, parameters={"method": "", "beta": ""}, metrics={"v": ""})
+    results = Results.open(folder)
+    [drawn] = pictures(results, results.rows())
+    assert drawn.told.facts["asked"] == {"x": "method", "value": "v"}
+    assert [tip.words for tip in drawn.tips] == ["method dkd: 4.5 ± 0", "method kd: 0.5 ± 0"]
