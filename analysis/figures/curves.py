@@ -1,7 +1,8 @@
 """Curves: a value over its steps, the mean over seeds as a line and its 95 % interval as a band.
 
 What a step is (an update, a node kept) the metric says. Trials that diverged or failed have no curve; the footer counts
-them. With a theory the lines are theirs, and the means are points with bars.
+them. Where a mean cannot follow all runs behind it, as some end before others, they are thin lines. With a theory the
+lines are theirs, and the means are points with bars.
 """
 
 from __future__ import annotations
