@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.data.cells import gather
 from analysis.data.load import Results
 from analysis.data.lock import lock
-from analysis.data.rows import Rows
+from analysis.data.rows import Rows, quoted
 from analysis.data.where import count
 from analysis.drawing.overview import Picture, metrics, pictures, varying
 from analysis.naming import label
@@ -27,6 +27,7 @@ from analysis.writing.summary import failures, settings
 
 STATES = ("done", "diverged", "failed")
 MOST_ROWS, MOST_COLUMNS = 2000, 6
+CELL = ("_n", "_mean", "_sd", "_free", "_trials", "_diverged", "_failed")
 IN_MEMORY = 1_000_000
 """Trials that are read once for all the questions of a page."""
 
@@ -120,18 +121,31 @@ def _cells(results: Results, rows: Rows) -> tuple[list[Column], str]:
     """Means with intervals of a few metrics in every cell, and what is to be said of them."""
     axes = varying(rows)
     known = [m for m in metrics(results, rows) if rows.is_numeric(m)]
-    found = [gather(rows, axes, metric) for metric in known[:MOST_COLUMNS]]
-    if not found:
+    frames = {metric: _gathered(rows, axes, metric) for metric in known[:MOST_COLUMNS]}
+    if not frames:
         return [], ""
-    frame = found[0].frame[:MOST_ROWS]
+    frame = frames[known[0]][:MOST_ROWS]
     lost = [name for name in ("_diverged", "_failed") if frame[name].any()]
     columns = [_side(rows, frame, axis) for axis in axes]
     columns += [_numbers(name[1:], name[1:], frame[name]) for name in ("_trials", *lost)]
-    columns += [_means(cells.value, rows.unit(cells.value), cells.frame[:MOST_ROWS]) for cells in found]
-    cut = [(len(found[0].frame) - MOST_ROWS, "cell"), (len(known) - MOST_COLUMNS, "metric")]
+    columns += [_means(metric, rows.unit(metric), found[:MOST_ROWS]) for metric, found in frames.items()]
+    cut = [(len(frames[known[0]]) - MOST_ROWS, "cell"), (len(known) - MOST_COLUMNS, "metric")]
     more = [f"{n} more {what}{'s are' if n > 1 else ' is'} not shown." for n, what in cut if n > 0]
-    several = any(cells.seeds()[1] > 1 for cells in found)
+    several = any((found["_n"] > 1).any() for found in frames.values())
     return columns, " ".join(["Mean over seeds and its 95 % t interval." if several else NO_INTERVAL, *more])
+
+
+def _gathered(rows: Rows, axes: Sequence[str], metric: str) -> pd.DataFrame:
+    """The cells of a metric; of trials to which an axis does not apply, those of the other axes."""
+    absent = ", ".join(f"{quoted(axis)} IS NULL AS _{i}" for i, axis in enumerate(axes))
+    found = []
+    for kind in sorted(rows.relation.project(absent).distinct().fetchall()) if axes else [()]:
+        chosen = rows.relation
+        for axis, lacks in zip(axes, kind, strict=True):
+            chosen = chosen.filter(f"{quoted(axis)} IS {'' if lacks else 'NOT '}NULL")
+        present = [axis for axis, lacks in zip(axes, kind, strict=True) if not lacks]
+        found.append(gather(rows.over(chosen), present, metric).frame.reindex(columns=[*axes, *CELL]))
+    return pd.concat(found, ignore_index=True)
 
 
 def _side(rows: Rows, frame: pd.DataFrame, axis: str) -> Column:

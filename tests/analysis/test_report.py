@@ -289,3 +289,7 @@ def test_a_setting_of_one_method_alone_does_not_keep_the_others_from_being_drawn
     [drawn] = pictures(results, results.rows())
     assert drawn.told.facts["asked"] == {"x": "method", "value": "v"}
     assert [tip.words for tip in drawn.tips] == ["method dkd: 4.5 ± 0", "method kd: 0.5 ± 0"]
+    app(["report", str(folder), "-o", str(tmp_path / "r.html")], result_action="return_value")
+    lines = re.findall(r"<tr>(<td.*?)</tr>", (tmp_path / "r.html").read_text())
+    cells = [re.findall(r">([^<]*)</td>", line) for line in lines]
+    assert cells == [["1", "dkd", "2", "1 ± 0"], ["8", "dkd", "2", "8 ± 0"], ["", "kd", "2", "0.5 ± 0"]]
