@@ -52,8 +52,8 @@ def values(store: Store) -> dict[int, float]:
     ],
 )
 def test_the_culprit_is_a_failed_row_with_its_last_words_and_all_others_are_kept(worker, tmp_path, ill, kind, said):
-    size, limit = (4, 3.0) if ill == "hangs" else (PACK, 60.0)
-    report = work_apart(worker, rows(ill, size), limit)
+    size = 4
+    report = work_apart(worker, rows(ill, size), deadline=3.0 if ill == "hangs" else 60.0)
     assert dict(report.states) == {"done": size - 1, "failed": 1} and dict(report.errors) == {kind: 1}
     table = worker.store.trials().to_pylist()
     [failed] = [row for row in table if row["state"] == "failed"]
