@@ -52,11 +52,11 @@ class Band:
 
 
 def _over_cells(heights: Heights) -> Band:
-    x, y = _finer(len(heights.x.values)), _finer(len(heights.y.values))
     known = np.isfinite(heights.drawn).all(axis=0)
-    above = sum(((y @ np.where(known, drawn, 0.0) @ x.T) >= 0).astype(float) for drawn in heights.drawn)
-    share = np.where(y @ ~known @ x.T > 0, np.nan, above / len(heights.drawn))
-    return Band(heights.x.back(x @ heights.x.along()), heights.y.back(y @ heights.y.along()), share)
+    above = sum(_finer(np.where(known, drawn, 0.0)) >= 0 for drawn in heights.drawn)
+    share = np.where(_finer((~known).astype(float)) > 0, np.nan, above / len(heights.drawn))
+    x, y = (grid.back(_finer_along(grid.along())) for grid in (heights.x, heights.y))
+    return Band(x, y, share)
 
 
 def _over_triangles(heights: Heights, surface: Surface) -> Band:
@@ -73,11 +73,16 @@ def _over_triangles(heights: Heights, surface: Surface) -> Band:
     return Band(surface.back("x", places), surface.back("y", places), share)
 
 
-def _finer(count: int) -> Matrix:
-    """From values at `count` places to those at evenly many more between them, linearly; shape (more, count)."""
-    times = -(-(FINE - 1) // (count - 1))
-    places = np.arange((count - 1) * times + 1) / times
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(count)))
+def _finer(plane: Matrix) -> Matrix:
+    """A plane, shape (y, x), at places between, along both sides."""
+    return _finer_along(_finer_along(plane.T).T)
+
+
+def _finer_along(values: Matrix) -> Matrix:
+    """Values at places, and linearly at evenly many more between them, along the last axis."""
+    times = -(-(FINE - 1) // (values.shape[-1] - 1))
+    between = values[..., :-1, None] + np.diff(values)[..., None] * (np.arange(times) / times)
+    return np.concatenate([between.reshape(*values.shape[:-1], -1), values[..., -1:]], axis=-1)
 
 
 def _barycentric(corners: Matrix, at: Matrix) -> Matrix:
