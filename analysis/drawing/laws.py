@@ -102,9 +102,10 @@ class Laws:
 
 
 def _said(fit: Fit) -> str:
-    return ", ".join(f"{symbol} = {_bounded(i)}" for symbol, i in fit.parameters.items()).replace("-", "−")
+    told = ", ".join(f"{symbol} = {_bounded(i)}" for symbol, i in fit.parameters.items())
+    return told.replace("-", "−").replace("inf", "∞")
 
 
 def _bounded(interval: Interval) -> str:
-    bounds = f" [{interval.low:.3g}, {interval.high:.3g}]" if np.isfinite(interval.half) else ""
+    bounds = f" [{interval.low:.3g}, {interval.high:.3g}]" if not np.isnan(interval.low) else ""
     return f"{interval.mean:.3g}{bounds}"

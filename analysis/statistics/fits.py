@@ -77,7 +77,7 @@ class Fit:
         parameters: by symbol, with intervals; NaN bounds where the points do not bound one.
         chi2: sum of squared residuals in units of the points' errors.
         freedom: how many points there are beyond parameters.
-        chance: how often points lie as far off a law that is right; NaN without freedom.
+        chance: how often points lie as far off a law that is right.
         aicc: χ² with what its parameters cost; infinite where there are too few points to say.
     """
 
@@ -127,15 +127,16 @@ def _fit(form: Form, x: Array, repeats: Repeats) -> Fit:
     def residual(p: Array) -> Array:
         return np.asarray((form.curve(x, parameters(p)) - mean) / error)
 
-    with np.errstate(over="ignore", invalid="ignore"):  # a step too far overflows, and a shorter one is taken
+    # A step too far overflows, and a shorter one is taken; bounds may be as far as infinity.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         found: Any = least_squares(residual, _start(form, x, mean, error), x_scale="jac")
-    chi2, n, k = 2 * float(found.cost), len(x), len(found.x)
-    aicc = chi2 + 2 * k + 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
-    spread = float((repeats.counts - 1).sum())
-    chance = float(fdtrc(n - k, spread, chi2 / (n - k))) if n > k else float("nan")
-    stretch = float(np.sqrt(max(1.0, chi2 / (n - k)))) if n > k else 1.0
-    moved = stretch * _moved(found.jac, repeats)
-    return Fit(form, _parameters(form, found.x, moved, scale, repeats.freedom()), chi2, n - k, chance, aicc)
+        chi2, k = 2 * float(found.cost), len(found.x)
+        freedom = len(x) - k
+        moved = max(1.0, chi2 / freedom) ** 0.5 * _moved(found.jac, repeats)
+        known = _parameters(form, found.x, moved, scale, repeats.freedom())
+    aicc = chi2 + 2 * k + 2 * k * (k + 1) / (freedom - 1) if freedom > 1 else float("inf")
+    chance = float(fdtrc(freedom, (repeats.counts - 1).sum(), chi2 / freedom))
+    return Fit(form, known, chi2, freedom, chance, aicc)
 
 
 def _start(form: Form, x: Array, mean: Array, error: Array) -> list[float]:
@@ -151,7 +152,8 @@ def _start(form: Form, x: Array, mean: Array, error: Array) -> list[float]:
 
 def _moved(jacobian: Array, repeats: Repeats) -> Array:
     """How far each seed moves each parameter, shape (parameters, seeds); NaN where the points do not bound them."""
-    if np.linalg.matrix_rank(jacobian / np.linalg.norm(jacobian, axis=0)) < jacobian.shape[1]:
+    lengths = np.linalg.norm(jacobian, axis=0)
+    if not lengths.all() or np.linalg.matrix_rank(jacobian / lengths) < len(lengths):
         return np.full((jacobian.shape[1], len(repeats.values)), np.nan)
     return np.asarray(np.linalg.pinv(jacobian) @ (repeats.deviations() / repeats.error).T)
 
@@ -179,8 +181,7 @@ def _about(value: float, moved: Array, t: float) -> Interval:
 
 def _within(value: float, moved: Array, t: float) -> Interval:
     """The same of a parameter whose sign is sure, from how far its logarithm moves."""
-    with np.errstate(over="ignore"):  # bounds as far as infinity
-        factor = np.exp(t * np.sqrt((moved**2).sum()))
+    factor = np.exp(t * np.sqrt((moved**2).sum()))
     low, high = sorted((value / factor, value * factor))
     return Interval(float(value), float(low), float(high))
 

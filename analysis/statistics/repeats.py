@@ -111,7 +111,8 @@ def _trend(variance: Array, half: Array, places: Array, degree: int, everywhere:
         return float(half @ (inside @ p + ratio)), (half * (1 - ratio)) @ inside
 
     found = minimize(unlikely, np.linalg.lstsq(inside, log, rcond=None)[0], jac=True).x
-    return np.asarray(np.exp(powers(np.clip(everywhere, places.min(), places.max())) @ found))
+    level = powers(np.clip(everywhere, places.min(), places.max())) @ found
+    return np.asarray(np.exp(np.clip(level, log.min(), log.max())))
 
 
 def _prior(excess: float) -> float:
