@@ -26,10 +26,10 @@ CALM = SWEEP.format(beds=BEDS, pause=0.1)
 EPIDEMIC = """\
 name: ward
 study: ward
-fixed: {ill_bed: 5}
-axes: {bed: {range: [0, 8, 1]}}
+fixed: {ill_bed: 1}
+axes: {bed: [0, 1]}
 zip: [{room: [0, 1, 2], ill: ["", hangs, is killed]}]
-resources: {cpu: 1, gpu: 0, deadline: 3}
+resources: {cpu: 1, gpu: 0, deadline: 5}
 """
 
 
@@ -46,10 +46,10 @@ def test_one_ill_trial_a_pack_is_alone_in_failing_whatever_it_does(tmp_path):
         assert "(raylet)" not in ran.stdout + ran.stderr, "the run tells of dead workers in its own words"
         rows = run.store.trials().to_pylist()
         failed = {(r["room"], r["bed"]): r["error_type"] for r in rows if r["state"] == "failed"}
-        assert failed == {(1, 5): "DeadlineExceeded", (2, 5): "WorkerDied(SIGKILL)"}, ran.stdout + ran.stderr
-        assert run.values() == {at: v for at, v in expected(8, 3).items() if at not in failed}
+        assert failed == {(1, 1): "DeadlineExceeded", (2, 1): "WorkerDied(SIGKILL)"}, ran.stdout + ran.stderr
+        assert run.values() == {at: v for at, v in expected(2, 3).items() if at not in failed}
         causes = json.loads(run("failures", "ward.yaml", "--json").stdout)
-        assert {cause["shared"].get("bed") for cause in causes} == {5}
+        assert {cause["shared"].get("bed") for cause in causes} == {1}
         assert json.loads(run("plan", "ward.yaml", "--mode", "retry", "--json").stdout)["todo"] == 2
         wait_for(lambda: not left_behind(run), "processes of the run to end")
 

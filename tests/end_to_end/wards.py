@@ -45,7 +45,7 @@ class Ward:
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command and its end."""
         options = {"cwd": self.folder, "env": self.environment, "capture_output": True, "text": True}
-        return subprocess.run(self.command(*words), **options, timeout=240, check=False)
+        return subprocess.run(self.command(*words), **options, timeout=380, check=False)
 
     @contextmanager
     def begun(self, *words: str) -> Iterator[subprocess.Popen]:
