@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ class Results:
         connection = duckdb.connect()
         fields = store.connect(connection)
         seal(connection)
-        return cls(str(path), connection, fields, store.sweep() or {})
+        return cls(str(path), connection, fields, _shaped(store.sweep() or {}, str(path)))
 
     def curves(self) -> list[str]:
         """Names of the curve metrics."""
@@ -164,6 +165,21 @@ def _orders(sweep: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The values of every axis as the sweep file lists them, wherever it does."""
     blocks = [sweep.get("axes", {}), *sweep.get("zip", []), *(w["axes"] for w in sweep.get("when", []))]
     return {name: values for block in blocks for name, values in block.items()}
+
+
+def _shaped(sweep: dict[str, Any], path: str) -> dict[str, Any]:
+    """The same `sweep`. Raises AnalysisError where it is shaped as no run writes it."""
+    kinds = {"axes": dict, "zip": list, "when": list, "analysis": list, "provenance": dict, "trials": int}
+    wrong = [name for name, kind in kinds.items() if not isinstance(sweep.get(name, kind()), kind)]
+    with suppress(AttributeError, KeyError, TypeError):
+        if not wrong:
+            _orders(sweep)
+            return sweep
+    raise AnalysisError(
+        f"{path}/sweep.json is damaged: no run writes {' and '.join(map('`{}`'.format, wrong)) or 'its axes'} in such a "
+        "shape. The results beside it were not touched.\n"
+        "Delete it if you know that they are this sweep's; the next run writes it."
+    )
 
 
 def _must_be_results(path: str) -> None:

@@ -42,16 +42,21 @@ class Asked:
 
 
 def asked(path: str, sweep: Mapping[str, Any]) -> Asked:
-    """Run the commands `python -m analysis VERB results/<this sweep> …` of `sweep` on the results at `path`."""
+    """Run the commands `python -m analysis VERB results/<this sweep> …` of `sweep` on the results at `path`.
+
+    They come from a file that may be a stranger's: nothing is written where they say, and nothing read elsewhere.
+    """
     found = Asked()
-    for line in sweep.get("analysis", []):
+    for line in map(str, sweep.get("analysis", [])):
         try:
-            verb, options, title = _parsed(line, str(sweep.get("name", "")))
+            verb, place, *options = shlex.split(line.removeprefix("python -m analysis"))
             if verb not in figures.names():
                 continue
+            if Path(place).name != str(sweep.get("name", "")):
+                raise AnalysisError(f"It reads {place} and not these results.")
             with TemporaryDirectory() as folder:
                 file = Path(folder) / f"made.{'html' if verb in TABLES else 'png'}"
-                _run(verb, [path, *options, "-o", str(file)])
+                title = _run(verb, [path, *options], file)
                 if verb in TABLES:
                     found.tables[title] = "".join(TABLE.findall(file.read_text(encoding="utf-8")))
                 else:
@@ -62,22 +67,19 @@ def asked(path: str, sweep: Mapping[str, Any]) -> Asked:
     return found
 
 
-def _parsed(line: str, name: str) -> tuple[str, list[str], str]:
-    """The verb of a command, its options but for the files, and the title that its first file tells."""
-    verb, place, *words = shlex.split(line.removeprefix("python -m analysis"))
-    if Path(place).name != name:
-        raise AnalysisError(f"It reads {place} and not these results.")
-    ends = [i for i, word in enumerate(words) if word in ("-o", "--output")]
-    files = [Path(words[i + 1]) for i in ends if i + 1 < len(words)]
-    options = [word for i, word in enumerate(words) if i not in ends and i - 1 not in ends]
-    return verb, options, (files[0].stem if files else verb).replace("_", " ")
-
-
-def _run(verb: str, words: Sequence[str]) -> None:
+def _run(verb: str, words: Sequence[str], file: Path) -> str:
+    """Make `file` by a command in the place of its own files, and return the title that the first of these tells."""
     app = App(result_action="return_value")
     app.default(figures.find(verb).command)
+    command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    published = bound.arguments.get("published")
+    if published and (published.is_absolute() or ".." in published.parts):
+        raise AnalysisError(f"It reads {published}, which is not below this folder.")
+    named = bound.arguments.get("output") or [Path(verb)]
+    bound.arguments["output"] = [file]
     with redirect_stdout(io.StringIO()):
-        app(words, exit_on_error=False, print_error=False)
+        command(*bound.args, **bound.kwargs)
+    return str(named[0].stem.replace("_", " "))
 
 
 def _picture(file: Path, title: str) -> Picture:

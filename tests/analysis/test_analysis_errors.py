@@ -44,6 +44,8 @@ MISTAKES = {
     "folder of something else": "table elsewhere --rows method --value test_accuracy",
     "folder without trials yet": "table results/new --rows method --value test_accuracy",
     "half a sweep.json": "table results/cut --rows x --value v",
+    "sweep.json of other shapes": "table results/shapes --rows x --value v",
+    "sweep.json of other blocks": "table results/blocks --rows x --value v",
     "unknown axis": PHASE.replace("student_width", "studnet_width"),
     "unknown value": PHASE.replace("test_mse", "tset_mse"),
     "value that is no number": "table {plane} --rows second --value panel",
@@ -109,8 +111,10 @@ def place(tmp_path: Path, monkeypatch, plane: Path, spectral: Path, few_samples:
     for name, folder in {"plane": plane, "spectral": spectral, "few": few_samples}.items():
         (results / name).symlink_to(folder)
     (results / "new" / "trials").mkdir(parents=True)
-    cut = example.write(results / "cut", [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
-    (cut / "sweep.json").write_text('{"study": "made')
+    told = {"cut": '{"study": "made', "shapes": '{"axes": [1], "trials": "x"}', "blocks": '{"when": [3]}'}
+    for name, text in told.items():
+        harmed = example.write(results / name, [{"x": 1.0, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+        (harmed / "sweep.json").write_text(text)
     for name, wrong in PUBLISHED.items():
         Path(f"{name}.yaml").write_text(yaml.safe_dump(RIGHT | wrong))
     Path("half.yaml").write_text("values: {kd: [0.5")

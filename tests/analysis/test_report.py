@@ -253,10 +253,11 @@ def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_sam
     lines = "--x samples_per_class --value test_accuracy --by method --where \"method <> 'at'\" -o by_method.png"
     commands = [
         made.format("lines") + lines,
-        made.format("table") + "--rows method --value nll --reference none -o t.md -o t.tex",
+        made.format("table") + f"--rows method --value nll --reference none --output={tmp_path / 't.md'} -o t.tex",
         made.format("phase") + "--x <b> --y method --value nll -o p.png",
         made.format("lines") + "--x 'nll",
         made.format("sql") + "'select 1'",
+        made.format("table") + "--rows method --value nll --published /etc/passwd",
         "python -m analysis lines results/another --x a --value b -o f.png",
     ]
     folder = tmp_path / "few"
@@ -273,9 +274,11 @@ def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_sam
     assert "there is no column `&lt;b&gt;`" in refused[0][1]
     assert [said for _, said in refused[1:]] == [
         "No closing quotation",
+        "It reads /etc/passwd, which is not below this folder.",
         "It reads results/another and not these results.",
     ]
     assert text.count("<!-- tsd:") == 1 and str(verify(tmp_path / "r.html")) == "fresh"
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["r.html"]
 
 
 def test_a_setting_of_one_method_alone_does_not_keep_the_others_from_being_drawn(tmp_path: Path):
