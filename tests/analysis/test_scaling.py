@@ -10,6 +10,7 @@ from PIL import Image
 
 from analysis.data.rows import Rows
 from analysis.drawing.laws import Laws
+from analysis.drawing.style import numbers
 from analysis.errors import AnalysisError
 from analysis.figures.scaling import command, scaling
 from analysis.statistics.fits import FORMS, RARE, fit_all, weights
@@ -178,3 +179,9 @@ def test_a_group_that_has_no_law_is_named():
         told(pd.concat([whole, rows_of(LAWS["power"][1], X[:3], layer="narrow")]), "layer")
     with pytest.raises(AnalysisError, match="layer = narrow agree everywhere"):
         told(pd.concat([whole, whole.assign(layer="narrow", y=1.0)]), "layer")
+
+
+def test_ticks_over_ten_decades_have_names_of_their_own():
+    """What is small beside its neighbours is zero; what is small beside the largest need not be."""
+    assert len(set(numbers([10.0**d for d in range(-10, 2)])) - {"0"}) == 12
+    assert numbers([-0.2, 1e-17, 0.2]) == ["−0.2", "0", "0.2"]
