@@ -1,13 +1,13 @@
-"""A student and a teacher on digits or on images, and the stages of a method on them, one at a time."""
+"""A student and a teacher on digits, and the stages of a method on them, one at a time."""
 
-import pytest
 import torch
 from shelves import MemoryShelf
 
-from tsd.data import _places, fashion_mnist
 from tsd.engine.fit import fit
 from tsd.engine.rng import STREAMS, Streams
+from tsd.methods.ab import sign_agreement
 from tsd.studies import distill
+from tsd.studies._distill_networks import pair
 
 SETTINGS = {
     "dataset": "digits",
@@ -29,16 +29,6 @@ SEEDS = Streams(dict.fromkeys(STREAMS, 0))
 
 def trial(method, **changed):
     return distill.Trial.of(SETTINGS | {"method": method} | changed)
-
-
-def images(method):
-    """500 images of Fashion-MNIST, and a teacher that saw 10,000 of it."""
-    source = fashion_mnist.SOURCE
-    if not (_places.holds(_places.home(), source.files) or _places.holds(_places.home(), source.archives)):
-        pytest.skip(f"Fashion-MNIST is not in {_places.home()}; set TSD_DATA or fetch it once")
-    return distill.Trial.of(
-        {"method": method, "validation_per_class": 5000, "teacher_epochs": 1, "student_width": 4, "curve_points": 0}
-    )
 
 
 def start(one):
@@ -64,3 +54,14 @@ def value(one, student, number=0):
     with torch.no_grad():
         view = student.model.forward(student.params, student.buffers, train["x"], train=True)
         return distill.phases(one)[number].loss(view, train, one).item()
+
+
+def agreements(one, student):
+    """Of each pair of maps that `ab` compares, the share of units that are on in both or off in both."""
+    train, method = start(one).train, one.part("method")
+    with torch.no_grad():
+        view = student.model.forward(student.params, student.buffers, train["x"], train=True)
+        return [
+            sign_agreement(view.adapt(f"connector{i}", view.features[own]), train[f"feature.{other}"]).item()
+            for i, (own, other) in enumerate(method.pairs(*pair(one)))
+        ]

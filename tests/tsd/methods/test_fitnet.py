@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from taught_digits import SEEDS, SHELF, images, stage, start, trial, value
+from taught_digits import SEEDS, SHELF, stage, start, trial, value
 
 from tsd.engine.run import run_pack
 from tsd.errors import UserError
@@ -71,13 +71,6 @@ def test_the_hint_stage_halves_the_loss_on_500_digits_and_moves_nothing_behind_t
     moved = {name for name in before.params if not torch.equal(before.params[name], student.params[name])}
     assert {"conv1.weight", "norm1.weight", "adapter.regressor.fit.weight"} <= moved
     assert not [name for name in moved if not name.startswith(("conv1.", "norm1.", "adapter.regressor."))]
-
-
-@pytest.mark.data
-def test_the_hint_stage_halves_the_loss_on_500_images():
-    one = images("fitnet")
-    before = start(one)
-    assert value(one, stage(one, 0, 200)) <= 0.5 * value(one, Fitted(before.model, before.params, before.buffers))
 
 
 def test_the_second_stage_leaves_the_regressor_alone():
