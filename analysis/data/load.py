@@ -175,9 +175,9 @@ def _shaped(sweep: dict[str, Any], path: str) -> dict[str, Any]:
         if not wrong:
             _orders(sweep)
             return sweep
+    what = " and ".join(map("`{}`".format, wrong)) or "its axes"
     raise AnalysisError(
-        f"{path}/sweep.json is damaged: no run writes {' and '.join(map('`{}`'.format, wrong)) or 'its axes'} in such a "
-        "shape. The results beside it were not touched.\n"
+        f"{path}/sweep.json is damaged: no run writes {what} in such a shape. The results beside it were not touched.\n"
         "Delete it if you know that they are this sweep's; the next run writes it."
     )
 
