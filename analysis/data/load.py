@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,14 @@ def _must_be_results(path: str) -> None:
     if "://" in path or (folder / "trials").is_dir():
         return
     if not folder.exists():
-        raise AnalysisError(f"{path} does not exist.\nThe results of a sweep are in results/<name of the sweep>.")
-    inside = sorted(f"{path.rstrip('/')}/{d.name}" for d in folder.glob("*") if (d / "trials").is_dir())
+        near = get_close_matches(folder.name, _sweeps(folder.parent), n=1)
+        hint = f" Did you mean {folder.parent / near[0]}?" if near else ""
+        raise AnalysisError(f"{path} does not exist.{hint}\nThe results of a sweep are in results/<name of the sweep>.")
+    inside = [f"{path.rstrip('/')}/{name}" for name in _sweeps(folder)]
     hint = f"It holds the sweeps {', '.join(inside)}: name one of them." if inside else "It has no folder `trials`."
     raise AnalysisError(f"{path} is not a results folder. {hint}")
+
+
+def _sweeps(folder: Path) -> list[str]:
+    """Names of the results folders in it."""
+    return sorted(place.name for place in folder.glob("*") if (place / "trials").is_dir())

@@ -40,6 +40,7 @@ PUBLISHED = {
 
 MISTAKES = {
     "folder that is not there": "table nowhere --rows method --value test_accuracy",
+    "folder of another name": "table results/spectrla --rows method --value test_accuracy",
     "folder of folders": "table results --rows method --value test_accuracy",
     "folder of something else": "table elsewhere --rows method --value test_accuracy",
     "folder without trials yet": "table results/new --rows method --value test_accuracy",
