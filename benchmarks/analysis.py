@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -157,6 +158,7 @@ def main() -> int:
     with TemporaryDirectory() as place:
         folder = Path(place) / "benchmark"
         fill(folder, rows)
+        os.sync()  # or the first to be measured shares its cores with the writing
         for verb in ASKED:
             found = {way: alone("benchmarks.analysis", way, verb, str(folder)) for way in WAYS}
             for way, one in found.items():

@@ -53,10 +53,10 @@ class Band:
 
 def _over_cells(heights: Heights) -> Band:
     known = np.isfinite(heights.drawn).all(axis=0)
-    above = sum(_finer(np.where(known, drawn, 0.0)) >= 0 for drawn in heights.drawn)
-    share = np.where(_finer((~known).astype(float)) > 0, np.nan, above / len(heights.drawn))
-    x, y = (grid.back(_finer_along(grid.along())) for grid in (heights.x, heights.y))
-    return Band(x, y, share)
+    share = _above(np.where(known, heights.drawn, 0.0)) / len(heights.drawn)
+    lost = _above(np.where(known, 0.0, -1.0)[None]) == 0
+    x, y = (grid.back(_finer(grid.along())) for grid in (heights.x, heights.y))
+    return Band(x, y, np.where(lost, np.nan, share))
 
 
 def _over_triangles(heights: Heights, surface: Surface) -> Band:
@@ -73,16 +73,28 @@ def _over_triangles(heights: Heights, surface: Surface) -> Band:
     return Band(surface.back("x", places), surface.back("y", places), share)
 
 
-def _finer(plane: Matrix) -> Matrix:
-    """A plane, shape (y, x), at places between, along both sides."""
-    return _finer_along(_finer_along(plane.T).T)
+def _above(planes: Matrix) -> Matrix:
+    """How many planes, shape (draws, y, x), are not below zero at their places and at those between.
+
+    Places between neighbours are the same for all of these, so they are counted for all draws and rows at once.
+    """
+    wide, times = np.pad(_finer(planes), ((0, 0), (0, 1), (0, 0)), mode="edge"), _times(planes.shape[1])
+    found = np.empty((planes.shape[1] * times, wide.shape[2]))
+    for i in range(times):
+        found[i::times] = (wide[:, :-1] + i / times * np.diff(wide, axis=1) >= 0).sum(axis=0)
+    return found[: len(found) - times + 1]
 
 
-def _finer_along(values: Matrix) -> Matrix:
-    """Values at places, and linearly at evenly many more between them, along the last axis."""
-    times = -(-(FINE - 1) // (values.shape[-1] - 1))
+def _finer(values: Matrix) -> Matrix:
+    """Values of neighbours along the last axis, and those of the places between them."""
+    times = _times(values.shape[-1])
     between = values[..., :-1, None] + np.diff(values)[..., None] * (np.arange(times) / times)
     return np.concatenate([between.reshape(*values.shape[:-1], -1), values[..., -1:]], axis=-1)
+
+
+def _times(count: int) -> int:
+    """Into how many parts the way between neighbours is cut, where there are so many places."""
+    return -(-(FINE - 1) // (count - 1))
 
 
 def _barycentric(corners: Matrix, at: Matrix) -> Matrix:
