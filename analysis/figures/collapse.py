@@ -42,23 +42,22 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.collapsed import Collapsed
-    from analysis.statistics.collapse import collapse as fitted
-    from analysis.statistics.collapse import table
+    from analysis.data.lock import locking
     from analysis.writing import files
-    from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, (*files.FIGURES, ".csv"))
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.collapsed import Collapsed
+        from analysis.statistics.collapse import collapse as fitted
+        from analysis.statistics.collapse import table
+        from analysis.writing.provenance import Told, provenance
     rows = opened.rows_for(value, [size, control], where)
     found = fitted(rows, value=value, size=size, control=control, height=None if fit_height else height)
     drawn = Collapsed.of(found, size, control, value)
     with style.paper():
-        told = Told(
-            "collapse", asked, " ".join(drawn.sentences()), kind="bootstrap", place="point", lock=lock(opened, asked)
-        )
+        told = Told("collapse", asked, " ".join(drawn.sentences()), kind="bootstrap", place="point", lock=lock())
         files.publish(drawn.page(width), provenance(told, found.cells, rows.source), outputs, table(found))
     print("\n".join(drawn.sentences()))
 

@@ -44,14 +44,15 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.series import Series
+    from analysis.data.lock import locking
     from analysis.writing import files
-    from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, files.FIGURES)
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.series import Series
+        from analysis.writing.provenance import Told, provenance
     rows = opened.steps(value, where)
     step = rows.step or "step"
     predictions = {name: opened.theory(name, [step], where) for name in theory or ()}
@@ -59,7 +60,7 @@ def command(
     with style.paper():
         figure = drawn.page(width, log_value)
         said = BARS if theory else BANDS
-        told = Told("curves", asked, said, more=drawn.told(), place="point", lock=lock(opened, asked))
+        told = Told("curves", asked, said, more=drawn.told(), place="point", lock=lock())
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

@@ -43,19 +43,18 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.outlines import Outlines
+    from analysis.data.lock import locking
     from analysis.writing import files
 
     outputs = files.checked(output, files.FIGURES)
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.outlines import Outlines
     rows = opened.values_of(value, [by], where)
     drawn = Outlines.of(rows, value, by, bins, log_value)
     with style.paper():
-        files.publish(
-            drawn.page(width, density, log_count), drawn.provenance(asked, rows, lock(opened, asked)), outputs
-        )
+        files.publish(drawn.page(width, density, log_count), drawn.provenance(asked, rows, lock()), outputs)
 
 
 def histogram(

@@ -44,14 +44,15 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.series import Series
+    from analysis.data.lock import locking
     from analysis.writing import files
-    from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, files.FIGURES)
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.series import Series
+        from analysis.writing.provenance import Told, provenance
     rows = opened.rows_for(value, [x, by], where)
     predictions = {name: opened.theory(name, [x, by], where) for name in theory or ()}
     drawn = Series.of(rows, value, x, by=by, theory=predictions, log_x=log_x)
@@ -59,7 +60,7 @@ def command(
     said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else bare
     with style.paper():
         figure = drawn.page(width, log_value)
-        told = Told("lines", asked, said, more=drawn.told(), place="point", lock=lock(opened, asked))
+        told = Told("lines", asked, said, more=drawn.told(), place="point", lock=lock())
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

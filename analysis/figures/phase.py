@@ -57,21 +57,22 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.diagram import Diagram, View
+    from analysis.data.lock import locking
     from analysis.writing import files
-    from analysis.writing.provenance import Told, provenance, typical_interval
 
     outputs = files.checked(output, files.FIGURES if threshold is None else (*files.FIGURES, ".csv"))
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.diagram import Diagram, View
+        from analysis.writing.provenance import Told, provenance, typical_interval
     rows = opened.rows_for(value, [x, y, by], where)
     view = View(x, y, value, by, log_x, log_y, log_value, threshold, theory, tuple(line or ()), minus, shading)
     predictions = {name: opened.theory(name, [x, by], where) for name in view.lines}
     predictions |= {theory: opened.theory(theory, [x, y, by], where)} if theory else {}
     diagram = Diagram.of(rows, view, predictions)
     said = diagram.agreement() or typical_interval(diagram.cells)
-    told = Told("phase", asked, said, more=diagram.told(), missing=diagram.missing(), lock=lock(opened, asked))
+    told = Told("phase", asked, said, more=diagram.told(), missing=diagram.missing(), lock=lock())
     with style.paper():
         origin = provenance(told, diagram.cells, rows.source)
         files.publish(diagram.page(width), origin, outputs, diagram.boundary())

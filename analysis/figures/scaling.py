@@ -42,19 +42,20 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.drawing import style
-    from analysis.drawing.laws import Laws
-    from analysis.statistics.fits import table
+    from analysis.data.lock import locking
     from analysis.writing import files
-    from analysis.writing.provenance import Told, provenance
 
     outputs = files.checked(output, (*files.FIGURES, ".csv"))
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.drawing import style
+        from analysis.drawing.laws import Laws
+        from analysis.statistics.fits import table
+        from analysis.writing.provenance import Told, provenance
     rows = opened.rows_for(value, [x, by], where)
     drawn = Laws.of(rows, value, x, by)
     with style.paper():
-        told = Told("scaling", asked, HOW, more=drawn.sentences(), place="point", lock=lock(opened, asked))
+        told = Told("scaling", asked, HOW, more=drawn.sentences(), place="point", lock=lock())
         numbers = table(drawn.found, by)
         files.publish(drawn.page(width, linear), provenance(told, drawn.cells, rows.source), outputs, numbers)
     print("\n".join(drawn.sentences()))

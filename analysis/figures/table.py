@@ -45,20 +45,22 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.statistics.compare import compare
-    from analysis.writing import files, tables
-    from analysis.writing.footer import told
-    from analysis.writing.provenance import provenance
-    from analysis.writing.rounding import in_words
+    from analysis.data.lock import locking
+    from analysis.writing import files
 
     outputs = files.checked(output or [], files.TABLES)
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.statistics.compare import compare
+        from analysis.writing import tables
+        from analysis.writing.footer import told
+        from analysis.writing.provenance import provenance
+        from analysis.writing.rounding import in_words
     chosen = opened.rows_for(value, [rows, columns], where)
     options = {"better": best, "reference": reference, "correct": correct}
     found = compare(chosen, (rows, columns), value, interval=interval, **options)
     beside = _beside(published, found)
-    origin = provenance(told(found, asked, lock(opened, asked), beside), found.cells, chosen.source)
+    origin = provenance(told(found, asked, lock(), beside), found.cells, chosen.source)
     numbers = tables.comma_separated(found, chosen.source, beside)
     tables.publish(in_words(found, origin, beside), numbers, outputs)
 

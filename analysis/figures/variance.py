@@ -35,18 +35,20 @@ def command(
     """
     asked = dict(locals())
     from analysis.data.load import Results
-    from analysis.data.lock import lock
-    from analysis.statistics.variance import components
-    from analysis.statistics.variance import table as numbers
-    from analysis.writing import files, tables
-    from analysis.writing.provenance import Told
+    from analysis.data.lock import locking
+    from analysis.writing import files
 
     outputs = files.checked(output or [], files.TABLES)
     opened = Results.open(results)
+    with locking(opened, asked) as lock:
+        from analysis.statistics.variance import components
+        from analysis.statistics.variance import table as numbers
+        from analysis.writing import tables
+        from analysis.writing.provenance import Told
     rows = opened.rows_for(value, [by], where)
     cells, found = components(rows, value, by)
     written = numbers(found, by).to_csv(index=False, float_format="%.12g")
-    told = Told("variance", asked, HOW, "generalised", _dropped(found), lock=lock(opened, asked))
+    told = Told("variance", asked, HOW, "generalised", _dropped(found), lock=lock())
     tables.publish(_in_words(cells, found, by, told, rows), written, outputs)
 
 
