@@ -153,7 +153,7 @@ _AsPrinted.add_implicit_resolver(
 
 def _tree(place: str, path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _AsPrinted)
+        return _AsPrinted(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as problem:
         raise AnalysisError(f"{place} cannot be read: {problem.strerror}.") from None
     except UnicodeDecodeError:
