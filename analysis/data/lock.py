@@ -34,7 +34,9 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         of published values, the `versions` of the studies, the kind of `hashes`, and the version of `duckdb`, which
         makes them.
     """
-    trials, hashed = (_those(results, view, asked.get("where")) for view in ("trials", "hashed_trials"))
+    trials, hashed = (results.connection.table(view) for view in ("trials", "hashed_trials"))
+    if (where := asked.get("where")) is not None:
+        trials, hashed = chosen(trials, where), hashed.filter(duckdb.SQLExpression(where))
     named = {n for value in asked.values() for n in (value if isinstance(value, list | tuple) else [value])}
     columns = [c for c in trials.columns if c in named or c in ("state", "kind", *SEEDS)]
     hashes = ", ".join(_mixed("tsd_hash", quoted(c)) for c in columns)
@@ -50,11 +52,6 @@ def lock(results: Results, asked: Mapping[str, Any]) -> dict[str, Any]:
         "curves": {c: _curve(results, trials, c) for c in sorted(named & set(results.curves()))},
         "files": _file(asked.get("published")),
     }
-
-
-def _those(results: Results, view: str, where: str | None) -> duckdb.DuckDBPyRelation:
-    relation = results.connection.table(view)
-    return relation if where is None else chosen(relation, where)
 
 
 @contextmanager
