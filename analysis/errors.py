@@ -10,6 +10,11 @@ class AnalysisError(UserError):
     """What was asked of the results, what they hold instead, and what to ask next."""
 
 
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is likely to be meant."""
+    return next(iter(get_close_matches(name, list(names), n=1)), None)
+
+
 def unknown(what: str, name: str, names: Iterable[str], place: str) -> AnalysisError:
     """The error for a name that is none of `names`: the nearest one, then all of them.
 
@@ -18,7 +23,7 @@ def unknown(what: str, name: str, names: Iterable[str], place: str) -> AnalysisE
         place: where it was looked for or asked for, such as "results/digits" or "--reference".
     """
     names = sorted(names)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    hint = f" Did you mean `{near[0]}`?" if near else ""
+    near = nearest(name, names)
+    hint = f" Did you mean `{near}`?" if near else ""
     listed = ", ".join(f"`{n}`" for n in names) or "nothing"
     return AnalysisError(f"{place}: there is no {what} `{name}`.{hint}\nIt could be {listed}.")

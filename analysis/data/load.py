@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import duckdb
 
 from analysis.data.rows import Rows, Source, literal, quoted
 from analysis.data.where import chosen, count
-from analysis.errors import AnalysisError, unknown
+from analysis.errors import AnalysisError, nearest, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,8 +187,8 @@ def _must_be_results(path: str) -> None:
     if "://" in path or (folder / "trials").is_dir():
         return
     if not folder.exists():
-        near = get_close_matches(folder.name, _sweeps(folder.parent), n=1)
-        hint = f" Did you mean {folder.parent / near[0]}?" if near else ""
+        near = nearest(folder.name, _sweeps(folder.parent))
+        hint = f" Did you mean {folder.parent / near}?" if near else ""
         raise AnalysisError(f"{path} does not exist.{hint}\nThe results of a sweep are in results/<name of the sweep>.")
     inside = [f"{path.rstrip('/')}/{name}" for name in _sweeps(folder)]
     hint = f"It holds the sweeps {', '.join(inside)}: name one of them." if inside else "It has no folder `trials`."

@@ -18,13 +18,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from analysis.errors import AnalysisError, unknown
+from analysis.errors import AnalysisError, nearest, unknown
 from analysis.naming import label
 
 KEYS = {"source": str, "metric": str, "unit": str, "rows": str, "columns": dict, "values": dict}
@@ -91,7 +90,7 @@ class Published:
         """A word that is nearly one of ours, which no other name takes, is a slip of the pen and not another row."""
         free = [o for o in ours if isinstance(o, str) and o not in names]
         for name in names:
-            if isinstance(name, str) and name not in ours and get_close_matches(name, free, n=1, cutoff=0.6):
+            if isinstance(name, str) and name not in ours and nearest(name, free):
                 raise unknown(what, name, free, self.place)
 
     def _absent(self, rows: Sequence[Any], columns: Sequence[Any]) -> str:
