@@ -125,13 +125,14 @@ class Store:
             ValueError: the rows are not in such a schema.
         """
         from tsd.store import parts, schema
+        from tsd.store.encoding import encode
 
         if schema.version_in(rows.schema.metadata) is None:
             raise ValueError("rows must be in a schema that tsd.store.schema.trial_schema made")
         drawn = None
         if curves is not None and curves.num_rows:
-            drawn = parts.encode([schema.conform(curves, schema.CURVES)], schema.CURVES)
-        trials = parts.encode([rows], rows.schema, drawn=drawn is not None)
+            drawn = encode([schema.conform(curves, schema.CURVES)], schema.CURVES)
+        trials = encode([rows], rows.schema, drawn=drawn is not None)
         parts.write(self.files, parts.stem_of(pack_id, trials, drawn or b""), trials, drawn)
 
     def states(self, move_damaged: bool = False) -> States:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tsd.store import manifests, parts, reading, schema, sweepfile
+from tsd.store.encoding import encode
 from tsd.store.errors import Damaged
 from tsd.store.files import Files
 from tsd.store.parts import Part
@@ -104,9 +105,9 @@ def _merge(files: Files, group: Sequence[_Member]) -> None:
     replaces = {part.stem for part, _ in group}
     for _, keys in group:
         replaces.update(manifests.replaced_by(keys.schema.metadata))
-    rows = parts.encode(kept, whole, drawn=drawn, note=manifests.note(replaces))
+    rows = encode(kept, whole, drawn=drawn, note=manifests.note(replaces))
     lines = (reading.curves_of(files, part, keys, mask) for (part, keys), mask in zip(group, masks, strict=True))
-    curves = parts.encode(lines, schema.CURVES) if drawn else None
+    curves = encode(lines, schema.CURVES) if drawn else None
     manifest = manifests.made(sum(int(mask.sum()) for mask in masks), rows, curves, replaces)
     merged = parts.write(files, manifest.stem, rows, curves)
     if manifests.of(files, merged) != manifest:

@@ -13,7 +13,7 @@ alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,14 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsd.store import schema, seals
+from tsd.store.encoding import DRAWN
 from tsd.store.errors import Damaged, StoreError, told, told_remote
 from tsd.store.files import Entry, Files
 from tsd.store.names import key
 
 _SUFFIXES = {"trials": ".parquet", "curves": ".parquet", "manifests": ".json"}
-ROWS_A_GROUP = 1 << 17
-_DRAWN = {b"tsd.curves": b"beside"}
-"""What trials say in their metadata that have curves."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,6 @@ class Part:
 
 Opener = Callable[[Files, str], pq.ParquetFile]
 Verifier = Callable[[Files, Part], object]
-_NO_NOTE: Mapping[bytes, bytes] = {}
 
 
 def stem_of(name: str, *contents: bytes) -> str:
@@ -119,35 +116,6 @@ def discard(files: Files, part: Part) -> None:
             files.delete(entry.name)
 
 
-def encode(
-    tables: Iterable[pa.Table], columns: pa.Schema, *, drawn: bool = False, note: Mapping[bytes, bytes] = _NO_NOTE
-) -> bytes:
-    """A sealed Parquet file of `tables`, one row group for every 131,072 rows.
-
-    Args:
-        tables: in the schema `columns`.
-        columns: schema of the file.
-        drawn: whether curves lie beside these trials; the file says so, so that they cannot go unnoticed.
-        note: what else the file is to say of itself.
-    """
-    sink = pa.BufferOutputStream()
-    # Arrow's own copy of the schema would double a small file and tells nothing that Parquet does not.
-    options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
-    with pq.ParquetWriter(sink, columns, **options) as writer:
-        writer.add_key_value_metadata({**columns.metadata, **(_DRAWN if drawn else {}), **note})
-        held: list[pa.Table] = []
-        rows = 0
-        for table in tables:
-            held.append(table)
-            rows += table.num_rows
-            if rows >= ROWS_A_GROUP:
-                writer.write_table(pa.concat_tables(held))
-                held, rows = [], 0
-        if held:
-            writer.write_table(pa.concat_tables(held))
-    return seals.sealed(sink.getvalue().to_pybytes())
-
-
 def open_sealed(files: Files, name: str) -> pq.ParquetFile:
     """A file, read whole and verified. Raises Damaged, FileNotFoundError and StoreError."""
     source = pa.BufferReader(files.read(name))
@@ -172,7 +140,7 @@ def open_footer(files: Files, name: str) -> pq.ParquetFile:
 
 def see_curves(part: Part, trials: pq.ParquetFile) -> None:
     """Raises Damaged where the trials of a part say that they have curves, and there are none."""
-    if part.curves is None and _DRAWN.items() <= (trials.metadata.metadata or {}).items():
+    if part.curves is None and DRAWN.items() <= (trials.metadata.metadata or {}).items():
         raise Damaged(part.trials.name, "its curves are gone")
 
 

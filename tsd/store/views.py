@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from tsd.store import parts, reading, schema
 from tsd.store.disk import Disk
 from tsd.store.files import Files
 from tsd.store.parts import Part
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 _PART = "tsd_part"
 _BEST = (
@@ -90,7 +93,9 @@ def _choose(connection: duckdb.DuckDBPyConnection, ids: pa.Table) -> bool:
 
     They are few, so that to look elsewhere for them costs later questions little, and choosing among all rows much.
     """
-    found = np.sort(ids["tsd_hash"].to_numpy())
+    # Not by to_numpy, which imports pandas and needs another copy.
+    found = np.concatenate([np.empty(0, np.uint64), *map(np.from_dlpack, ids["tsd_hash"].chunks)])
+    found.sort()
     again = found[1:][found[1:] == found[:-1]]
     if not len(again):
         return False
@@ -155,6 +160,8 @@ def _texts(texts: Sequence[str]) -> str:
 
 
 def _dataset(files: Files, tables: _Tables) -> ds.Dataset:
+    import pyarrow.dataset as ds  # which imports pandas
+
     system, base = files.arrow()
     options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     kind = ds.ParquetFileFormat(default_fragment_scan_options=options)

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from store_cases import SWEEP, curves, files_below, rows, told
 
-from tsd.store import Store, manifests, parts, schema
+from tsd.store import Store, encoding, manifests, parts, schema
 from tsd.store.disk import Disk
 from tsd.store.errors import Damaged
 
@@ -195,7 +195,7 @@ def test_a_later_version_of_tsd_reads_and_mends_what_this_one_merged(three, monk
 def test_another_sealed_file_in_the_place_of_a_merged_one_is_noticed(three):
     three.compact()
     [entry] = three.files.listed("trials")
-    forged = parts.encode([rows("xyz")], rows("x").schema, drawn=True)
+    forged = encoding.encode([rows("xyz")], rows("x").schema, drawn=True)
     three.files.write(entry.name, forged)
     [(name, reason)] = three.check().damaged
     assert name == entry.name and reason.startswith("it is not the part that its manifest tells of; it held 4 rows")
@@ -312,7 +312,7 @@ def test_a_manifest_with_names_that_lead_elsewhere_counts_for_nothing(store, tmp
 
 def test_a_note_in_a_part_that_leads_elsewhere_is_no_note(store):
     note = {b"tsd.merged": b'{"tsd_version": "0", "replaces": ["../../secret"]}'}
-    data = parts.encode([rows("ab")], rows("a").schema, note=note)
+    data = encoding.encode([rows("ab")], rows("a").schema, note=note)
     parts.write(store.files, "compacted-0", data, None)
     assert b"tsd.merged" in pq.read_metadata(Path(str(store.root)) / "trials/compacted-0.parquet").metadata
     report = store.check(repair=True)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from store_cases import METRICS, PARAMETERS, curves, row, rows
 
-from tsd.store import Store, parts, schema
+from tsd.store import Store, encoding, schema
 from tsd.store.schema import ColumnInfo
 
 
@@ -75,7 +75,7 @@ def test_views_are_of_the_moment(store, connection):
 
 def test_every_trial_stands_beside_the_hash_of_its_id(any_store, connection):
     """Over files and row groups, also where some trials have several rows."""
-    count = parts.ROWS_A_GROUP + 3
+    count = encoding.ROWS_A_GROUP + 3
     many = rows("a").take(np.zeros(count, int))
     ids = pa.array([f"{number:032x}" for number in range(count)])
     any_store.write_part("many", many.set_column(0, many.schema.field("trial_id"), ids), None)
