@@ -81,7 +81,7 @@ def gather(rows: Rows, axes: Sequence[str], value: str) -> Cells:
     pooled, seeds = _pooled(rows.trials(), placed), rows.varying_seeds()
     trials = rows.held([*axes, value, *seeds, *pooled, "state", "trial_id"]) if rows.step else rows
     each = tally(trials, [*axes, *seeds], value, pooled)
-    found = each.over(each.table(_repetitions(each, axes, bool(pooled))))
+    found = each.over(each.table(_repetitions(each, axes)))
     frame = joined(moments(found, axes, crossing(found)), states(each, placed), placed)
     frame = _with_settings(frame, each, placed, bool(pooled))
     frame = frame.sort_values(list(axes), ignore_index=True) if axes else frame
@@ -106,11 +106,11 @@ def paired(cells: Cells, target: object) -> pd.DataFrame:
     return moments(cells.rows.over(differences), cells.axes, crossing(cells.rows))
 
 
-def _repetitions(each: Rows, axes: Sequence[str], pooled: bool) -> str:
+def _repetitions(each: Rows, axes: Sequence[str]) -> str:
     """The question for the mean of each cell and combination of seeds, of those that have every setting of the cell."""
     keys, chosen = listed([*axes, *each.seeds()]), f"rows WHERE _known AND {applies(axes)}"
     mean = f"SELECT {keys}, fsum(_sum) / sum(_k) AS _v"
-    if not pooled or "trial_id" in each.seeds():  # a trial is one setting, and no repetition has them all
+    if not _numbered(each) or "trial_id" in each.seeds():  # a trial is one setting, and no repetition has them all
         return f"{mean} FROM {chosen} GROUP BY {keys}"
     placed = [a for a in axes if a != each.step]
     words = f"SELECT {listed([*placed, '_word'])}, bit_or(_bits) AS _bits FROM {chosen} {grouped([*placed, '_word'])}"
@@ -131,13 +131,20 @@ def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataF
 
 def _with_settings(frame: pd.DataFrame, each: Rows, axes: list[str], pooled: bool) -> pd.DataFrame:
     """The cells with the number of settings of their trials, and of those that have a value."""
-    if not pooled:
-        return frame.assign(_asked=1, _settings=1)
+    if not _numbered(each):
+        number = int(each.sql("SELECT max(_k) AS k FROM rows")["k"].iloc[0]) if pooled else 1
+        return frame.assign(_asked=number, _settings=number)
     bits = "bit_or(_bits) AS _all, coalesce(bit_or(_bits) FILTER (_known), 0) AS _own"
     words = f"SELECT {listed([*axes, '_word'])}, {bits} FROM rows WHERE {applies(axes)} {grouped([*axes, '_word'])}"
-    counts = "sum(bit_count(_all)) AS _asked, sum(bit_count(_own)) AS _settings"
+    count = "CAST(sum(bit_count({})) AS BIGINT) AS {}".format
+    counts = f"{count('_all', '_asked')}, {count('_own', '_settings')}"
     settings = each.sql(f"SELECT {', '.join([*map(quoted, axes), counts])} FROM ({words}) {grouped(axes)}")
     return frame.merge(settings, on=axes, how="left") if axes else frame.merge(settings, how="cross")
+
+
+def _numbered(each: Rows) -> bool:
+    """Whether settings have numbers: where each repetition has all of them, they need none."""
+    return "_bits" in each.relation.columns
 
 
 def _pooled(trials: Rows, axes: Sequence[str]) -> tuple[str, ...]:

@@ -158,7 +158,7 @@ class Rows:
         first = self._of(names).limit(1).fetchall() if names else []
         if not first:
             return []
-        others = [f"EXISTS (FROM rows WHERE {self._unlike(*one)})" for one in zip(names, first[0], strict=True)]
+        others = [f"EXISTS (FROM rows WHERE {self.unlike(*one)})" for one in zip(names, first[0], strict=True)]
         found = self.relation.query("rows", f"SELECT {', '.join(others)}")
         assert found is not None, "a question has an answer"
         return [name for name, differs in zip(names, found.fetchall()[0], strict=True) if differs]
@@ -171,8 +171,8 @@ class Rows:
     def _of(self, names: Sequence[str]) -> duckdb.DuckDBPyRelation:
         return self.relation.project(", ".join(map(quoted, names)))
 
-    def _unlike(self, name: str, value: object) -> str:
-        """The condition that a column holds something else."""
+    def unlike(self, name: str, value: object) -> str:
+        """The condition that a column does not hold this `value`."""
         kind = self.relation.types[self.relation.columns.index(name)]
         text = "NULL" if value is None else literal(str(value))
         return f"{quoted(name)} IS DISTINCT FROM CAST({text} AS {kind})"

@@ -166,6 +166,46 @@ def test_as_many_settings_as_a_word_has_bits_are_told_apart(settings):
     assert seed_means(gather(Rows.of(frame), [], "v"))["seed_init"].tolist() == [0]
 
 
+def grid() -> pd.DataFrame:
+    """3 places × 4 seeds × 5 settings of a word and a number that may be missing."""
+    settings = [("a", 1.0), ("a", None), ("b", 1.0), ("b", 0.0), (None, None)]
+    rows = [(x, seed, *both) for x in (0.0, 0.1, np.pi) for seed in range(4) for both in settings]
+    frame = pd.DataFrame(rows, columns=["x", "seed_init", "word", "number"])
+    return frame.assign(state="done", v=np.random.default_rng(0).normal(size=len(frame)))
+
+
+LACKING = {
+    "nothing": (lambda frame: frame, True),
+    "nothing, of one setting": (lambda frame: frame[(frame.word == "a") & (frame.number == 1)], True),
+    "a setting": (lambda frame: frame.drop(index=7), False),
+    "a seed": (lambda frame: frame.drop(index=range(5, 10)), True),
+    "a value": (lambda frame: frame.assign(v=frame.v.where(frame.index != 7)), False),
+    "a state": (lambda frame: frame.assign(state=np.where(frame.index == 7, "failed", "done")), False),
+    "a place": (lambda frame: frame.assign(x=frame.x.where(frame.x > 0)), True),
+    "every value": (lambda frame: frame.assign(v=np.nan), False),
+    "one setting, another twice": (lambda frame: frame.assign(word=frame.word.replace("b", "a")), False),
+    "nothing, all twice": (lambda frame: pd.concat([frame, frame]), False),
+    "nothing, all three times": (lambda frame: pd.concat([frame] * 3), False),
+    "every trial": (lambda frame: frame[:0], False),
+}
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_settings_need_no_numbers_where_nothing_is_missing(monkeypatch, lacking):
+    """The quick way finds what the numbered settings do, and is gone where it should be."""
+    change, quick = LACKING[lacking]
+    frame, real, taken = change(grid()).reset_index(drop=True), tally._whole, []
+    frame.attrs["tsd"] = {"fields": {name: {"role": "parameter"} for name in ("x", "word", "number")}}
+    monkeypatch.setattr(tally, "_whole", lambda *of: taken.append(real(*of)) or taken[-1])
+    found = [gather(Rows.of(frame), ["x"], "v")]
+    monkeypatch.setattr(tally, "_whole", lambda *of: None)
+    found.append(gather(Rows.of(frame), ["x"], "v"))
+    pd.testing.assert_frame_equal(found[0].frame, found[1].frame)
+    pd.testing.assert_frame_equal(*map(seed_means, found))
+    assert found[0].totals == found[1].totals and found[0].pooled == found[1].pooled
+    assert [one is not None for one in taken] == ([quick] if found[0].pooled else [])
+
+
 def crossed(shape=(3, 4), sds=(1.0, 0.5), rest=0.3, seed=0) -> pd.DataFrame:
     """A value over teacher × init seeds whose mean is 0, with a spread of its own for each stream and the rest."""
     rng = np.random.default_rng(seed)
