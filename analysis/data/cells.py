@@ -109,9 +109,9 @@ def paired(cells: Cells, target: object) -> pd.DataFrame:
 def _repetitions(each: Rows, axes: Sequence[str]) -> str:
     """The question for the mean of each cell and combination of seeds, of those that have every setting of the cell."""
     keys, chosen = listed([*axes, *each.seeds()]), f"rows WHERE _known AND {applies(axes)}"
-    mean = f"SELECT {keys}, fsum(_sum) / sum(_k) AS _v"
     if not _numbered(each) or "trial_id" in each.seeds():  # a trial is one setting, and no repetition has them all
-        return f"{mean} FROM {chosen} GROUP BY {keys}"
+        return f"SELECT {keys}, _sum / _k AS _v FROM {chosen}"
+    mean = f"SELECT {keys}, fsum(_sum) / sum(_k) AS _v"
     placed = [a for a in axes if a != each.step]
     words = f"SELECT {listed([*placed, '_word'])}, bit_or(_bits) AS _bits FROM {chosen} {grouped([*placed, '_word'])}"
     cells = ", ".join([*map(quoted, placed), "sum(bit_count(_bits)) AS _all"])

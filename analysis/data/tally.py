@@ -16,6 +16,7 @@ from analysis.data.where import count
 
 WORD = 64
 """Settings that have room in the bits of one number."""
+_COUNT = "CAST(count(*) AS DOUBLE) AS _k"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def tally(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str] =
     if settings and (whole := _whole(rows, keys, value, settings)):
         return whole
     named = ", ".join(f"r.{quoted(n)}" for n in dict.fromkeys([*keys, "state"]))
-    facts, source = _facts(rows, value), "rows r"
+    facts, source = f"coalesce({finite(rows, value)}, false) AS _known, {_COUNT}", "rows r"
+    if rows.is_numeric(value):
+        facts += f", {_sum(value)}"
     if settings:
         every = f"SELECT DISTINCT {listed(settings)} FROM rows"
         numbered = f"SELECT *, CAST(row_number() OVER () - 1 AS UBIGINT) AS _number FROM ({every})"
@@ -60,25 +63,25 @@ def tally(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str] =
 def _whole(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str]) -> Rows | None:
     """The tally of rows that lack nothing; None where they lack something.
 
-    An exclusive or of hashes tells sets of settings apart and costs half of what it costs to number them. It is tried
-    where nothing is known to be missing: every trial has the same state.
+    An exclusive or of hashes tells sets of settings apart at half the cost of numbering them. So it is tried first
+    where statistics do not say already that some trial did not finish.
     """
-    if "trial_id" in keys or rows.differing(["state"]):
+    if "trial_id" in keys or count(rows.relation.filter("state IS DISTINCT FROM 'done'").limit(1)):
         return None
-    print_ = f"bit_xor(hash({listed(settings)})) AS _print"
-    found = rows.table(f"SELECT {listed([*keys, 'state'])}, {_facts(rows, value)}, {print_} FROM rows GROUP BY ALL")
-    agree = "min(_known) AND min(_k) = max(_k) AND min(_print) = max(_print)"
-    if not found.aggregate(agree).fetchall()[0][0]:
+    facts = f"{_COUNT}, {_sum(value)}, count({quoted(value)}) AS _values, bit_xor(hash({listed(settings)})) AS _print"
+    each = rows.table(f"SELECT {listed(keys)}, {facts} FROM rows GROUP BY ALL")
+    alike = "bool_and(isfinite(_sum) AND _values = _k) AND min(_k) = max(_k) AND min(_print) = max(_print)"
+    if not each.aggregate(alike).fetchall()[0][0]:
         return None
-    [(number, *place)] = found.limit(1).project(f"_k, {listed(keys)}").fetchall()
+    [(number, *place)] = each.limit(1).project(f"_k, {listed(keys)}").fetchall()
     here = " AND ".join(f"NOT ({rows.unlike(*one)})" for one in zip(dict.fromkeys(keys), place, strict=True))
-    each = rows.relation.filter(here).project(listed(settings)).distinct()
-    return rows.over(found) if count(each) == number else None
+    if count(rows.relation.filter(here).project(listed(settings)).distinct()) != number:
+        return None
+    return rows.over(each.project(f"{listed(keys)}, 'done' AS state, true AS _known, _k, _sum"))
 
 
-def _facts(rows: Rows, value: str) -> str:
-    facts = f"coalesce({finite(rows, value)}, false) AS _known, CAST(count(*) AS DOUBLE) AS _k"
-    return f"{facts}, fsum(CAST({quoted(value)} AS DOUBLE)) AS _sum" if rows.is_numeric(value) else facts
+def _sum(value: str) -> str:
+    return f"fsum(CAST({quoted(value)} AS DOUBLE)) AS _sum"
 
 
 def totals(rows: Rows, axes: Sequence[str], value: str) -> Totals:
