@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -75,7 +76,7 @@ class Rows:
             return cls(_complete(data))
         known = data.attrs.get("tsd", {})
         source = Source(**known.get("source", {}))
-        relation = _complete(duckdb.connect().from_df(data))
+        relation = _complete(_memory().cursor().from_df(data))
         return cls(relation, known.get("fields", {}), known.get("orders", {}), source, known.get("step"))
 
     def sql(self, query: str) -> pd.DataFrame:
@@ -129,7 +130,7 @@ class Rows:
 
     def table(self, query: str) -> duckdb.DuckDBPyRelation:
         """The answer to `query`, in which these rows are called `rows`, in memory."""
-        return duckdb.connect().from_arrow(self._asked(query))
+        return _memory().cursor().from_arrow(self._asked(query))
 
     def _asked(self, query: str) -> pa.Table:
         answer = self.relation.query("rows", query)
@@ -182,6 +183,12 @@ class Rows:
         roles = {n: self.fields.get(n, {}).get("role") for n in self.relation.columns}
         known = [n for n, role in roles.items() if role in ("parameter", "metric", "curve") or n == self.step]
         return known or list(roles)
+
+
+@cache
+def _memory() -> duckdb.DuckDBPyConnection:
+    """A database of nothing, whose cursors hold what is in memory: each sees its own. To make one takes 15 ms."""
+    return duckdb.connect()
 
 
 def quoted(name: str) -> str:
