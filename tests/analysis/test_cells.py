@@ -174,6 +174,11 @@ def grid() -> pd.DataFrame:
     return frame.assign(state="done", v=np.random.default_rng(0).normal(size=len(frame)))
 
 
+def swapped(frame: pd.DataFrame) -> pd.DataFrame:
+    """The grid with the words of one seed exchanged: each word and each number is there as often as before."""
+    return frame.assign(word=frame.word.mask(frame.seed_init == 1, frame.word.replace({"a": "b", "b": "a"})))
+
+
 LACKING = {
     "nothing": (lambda frame: frame, True),
     "nothing, of one setting": (lambda frame: frame[(frame.word == "a") & (frame.number == 1)], True),
@@ -183,6 +188,7 @@ LACKING = {
     "a state": (lambda frame: frame.assign(state=np.where(frame.index == 7, "failed", "done")), False),
     "a place": (lambda frame: frame.assign(x=frame.x.where(frame.x > 0)), True),
     "every value": (lambda frame: frame.assign(v=np.nan), False),
+    "settings that others make of the same parts": (swapped, False),
     "one setting, another twice": (lambda frame: frame.assign(word=frame.word.replace("b", "a")), False),
     "nothing, all twice": (lambda frame: pd.concat([frame, frame]), False),
     "nothing, all three times": (lambda frame: pd.concat([frame] * 3), False),
