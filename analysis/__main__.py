@@ -4,13 +4,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from tsd.store import UserError, lacking
+
+try:
+    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+except ModuleNotFoundError as missing:
+    print(lacking(missing), file=sys.stderr)
+    sys.exit(UserError.exit_code)
 
 from analysis import figures
 from analysis.options import MaybeOutput, Output
-from tsd.store import UserError
 
 NEEDED = {
     "RESULTS": "a folder or URI such as results/<name of the sweep>",
@@ -101,13 +106,22 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         app(given, exit_on_error=False, print_error=False)
     except CycloptsError as mistake:
-        sys.stderr.write(f"{_told(mistake, given[0])}\n")
-        sys.exit(UserError.exit_code)
+        _end(_told(mistake, given[0]))
     except UserError as mistake:
-        sys.stderr.write(f"{mistake}\n")
-        sys.exit(mistake.exit_code)
+        _end(str(mistake), mistake.exit_code)
+    except ModuleNotFoundError as missing:
+        _end(str(lacking(missing)))
+    except RuntimeError as problem:
+        if str(problem) != "Query interrupted":  # DuckDB's word for Ctrl-C, which cyclopts does not know
+            raise
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(words: str, code: int = UserError.exit_code) -> NoReturn:
+    print(words, file=sys.stderr)
+    sys.exit(code)
 
 
 def _told(mistake: CycloptsError, verb: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.__main__ import main
+
 SEEN = """
 import json, sys
 print(json.dumps([name for name in sys.argv[1].split() if name in sys.modules]))
@@ -38,6 +40,26 @@ def test_a_mistake_ends_with_code_2_and_no_traceback():
     assert run.stderr == "nowhere does not exist.\nThe results of a sweep are in results/<name of the sweep>.\n"
 
 
+@pytest.mark.parametrize("program", ["analysis", "tsd.sweep"])
+def test_a_python_without_the_packages_is_told_where_they_are(program: str):
+    run = python("-S", "-m", program, "--help")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"{sys.executable} does not have the package cyclopts, which tsd needs. `make")
+
+
+def test_a_package_that_is_missing_where_it_is_first_needed_is_told(monkeypatch, capsys, plane: Path):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["sql", str(plane), "from trials"])
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "") and "does not have the package rich, which" in told.err
+
+
+def test_load_is_imported_when_it_is_asked_for():
+    assert imported_of("duckdb pandas", "import analysis\nassert not hasattr(analysis, 'laod');") == []
+    assert imported_of("duckdb", "from analysis import load\nassert load.__doc__;") == ["duckdb"]
+
+
 ASKED = """
 import contextlib, analysis.__main__ as commands
 with contextlib.suppress(SystemExit):
@@ -47,7 +69,7 @@ with contextlib.suppress(SystemExit):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["phase", "--help"], ["phaes"], ["sql", "results"]])
 def test_help_and_typing_mistakes_load_nothing_heavy(arguments):
-    heavy = "numpy pandas matplotlib seaborn scipy pyarrow torch ray"
+    heavy = "duckdb numpy pandas matplotlib seaborn scipy pyarrow torch ray"
     assert imported_of(heavy, ASKED.format(arguments=arguments)) == []
 
 

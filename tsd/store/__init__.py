@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsd.errors import UserError
+from tsd.errors import UserError, lacking
 from tsd.store import names
 from tsd.store.errors import ArtefactError, StoreError
 from tsd.store.events import EventLog
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tsd.store.compact import CompactReport
     from tsd.store.reading import States
 
-__all__ = ["ArtefactError", "EventLog", "Store", "StoreError", "UserError"]
+__all__ = ["ArtefactError", "EventLog", "Store", "StoreError", "UserError", "lacking"]
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsd.errors import UserError, lacking
+
 try:
     from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 except ModuleNotFoundError as missing:
-    print(
-        f"{sys.executable} does not have the package {missing.name}, which tsd needs. `make install` puts all of them "
-        "into `.venv`, and `. .venv/bin/activate` makes its Python the one of this command.",
-        file=sys.stderr,
-    )
-    sys.exit(2)
+    print(lacking(missing), file=sys.stderr)
+    sys.exit(UserError.exit_code)
 
-from tsd.errors import UserError
 from tsd.sweep.problems import nearest, nearest_file
 from tsd.sweep.verbs import app
 
