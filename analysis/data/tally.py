@@ -47,15 +47,15 @@ def tally(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str] =
     """
     if settings and (whole := _whole(rows, keys, value, settings)):
         return whole
-    named = ", ".join(f"r.{quoted(n)}" for n in dict.fromkeys([*keys, "state"]))
-    facts, source = f"coalesce({finite(rows, value)}, false) AS _known, {_COUNT}", "rows r"
+    named = listed([*keys, "state"])
+    facts, source = f"coalesce({finite(rows, value)}, false) AS _known, {_COUNT}", "rows"
     if rows.is_numeric(value):
         facts += f", {_sum(value)}"
     if settings:
         every = f"SELECT DISTINCT {listed(settings)} FROM rows"
         numbered = f"SELECT *, CAST(row_number() OVER () - 1 AS UBIGINT) AS _number FROM ({every})"
         same = " AND ".join(f"r.{quoted(p)} IS NOT DISTINCT FROM s.{quoted(p)}" for p in settings)
-        source += f" JOIN ({numbered}) s ON {same}"
+        source = f"(SELECT r.*, _number FROM rows r JOIN ({numbered}) s ON {same})"
         facts += f", _number // {WORD} AS _word, bit_or(CAST(1 AS UBIGINT) << (_number % {WORD})) AS _bits"
     return rows.over(rows.table(f"SELECT {named}, {facts} FROM {source} GROUP BY ALL"))
 

@@ -157,6 +157,13 @@ def test_a_setting_without_a_value_is_a_setting_too(monkeypatch, word):
     assert found[["seed_init", "_v"]].to_numpy().tolist() == [[0, 17 / 4]]
 
 
+def test_a_parameter_has_a_mean_too():
+    """Seed 1 lacks the setting 3."""
+    frame = pd.DataFrame({"seed_init": [0, 0, 1], "a": [1, 3, 1]})
+    frame.attrs["tsd"] = {"fields": {"a": {"role": "parameter"}}}
+    assert gather(Rows.of(frame), [], "a").frame[["_n", "_mean"]].to_numpy().tolist() == [[1, 2.0]]
+
+
 @pytest.mark.parametrize("settings", [63, 64, 65])
 def test_as_many_settings_as_a_word_has_bits_are_told_apart(settings):
     """Seed 1 lacks the last setting, seed 2 the first."""
