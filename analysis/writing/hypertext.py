@@ -39,7 +39,7 @@ $comment
 PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
-<style>body { color: #1a1a1a; background: #fff; margin: 2rem auto; padding: 0 1rem; max-width: 60rem }</style>
+<style>:root { color-scheme: light dark } body { margin: 2rem auto; padding: 0 1rem; max-width: 60rem }</style>
 $style</head>
 <body>
 $figure</body></html>

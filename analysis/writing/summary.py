@@ -58,13 +58,17 @@ def failures(rows: Rows) -> Iterator[Failure]:
     telling = list(enumerate(varying(rows)))
     same = [f"count(DISTINCT {quoted(n)}) = 1 AND count({quoted(n)}) = count(*) AS same_{i}" for i, n in telling]
     first = [f"any_value({quoted(n)}) AS first_{i}" for i, n in telling]
-    told = ["count(*) AS trials", "arg_min(trial_id, trial_id) AS example", "arg_min(error, trial_id) AS trace"]
+    told = [
+        "count(*) AS trials",
+        "min(trial_id) AS example",
+        "arg_min(coalesce(error, ''), trial_id) AS trace",
+    ]
     causes = rows.sql(
         f"SELECT _error, {', '.join([*told, *same, *first])} FROM ({known}) "
         f"GROUP BY _error, _frame ORDER BY trials DESC, _error LIMIT {MOST_CAUSES}"
     )
     for cause in causes.to_dict("records"):
         shared = [f"{n} {cause[f'first_{i}']}" for i, n in telling if cause[f"same_{i}"]]
-        trace = str(cause["trace"] or "").strip()
+        trace = cause["trace"].strip()
         says = trace.splitlines()[-1] if trace else ""
         yield Failure(cause["_error"], says, int(cause["trials"]), ", ".join(shared), cause["example"], trace)

@@ -1,4 +1,4 @@
-"""The page of a report: its look on a screen, on a phone and on paper, and its few moving parts.
+"""The page of a report: its look on a screen by day and by night, on a phone and on paper, and its few moving parts.
 
 A pointer over a mark shows its words, as arrow keys do in a figure; a figure is enlarged by a click or its button; a
 filter leaves the rows that hold all of its words and fulfil its conditions, also those behind # in the address; the
@@ -38,10 +38,14 @@ $comment
 """)
 
 STYLE = """
-:root { color-scheme: light; --ink: #1a1a1a; --faint: #636363; --line: #d9d9d9 }
+:root { color-scheme: light; --ink: #1a1a1a; --faint: #636363; --line: #d9d9d9; --paper: #fff }
+@media screen and (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ink: #e3e3e3; --faint: #a6a6a6; --line: #4a4a4a; --paper: #17191c }
+  .figures .wide { background: #fff; padding: .5rem; border-radius: .3rem }
+}
 * { box-sizing: border-box }
-body { font: 16px/1.5 Georgia, "Times New Roman", serif; color: var(--ink); margin: 0 auto; padding: 1rem;
-  max-width: 75rem }
+body { font: 16px/1.5 Georgia, "Times New Roman", serif; color: var(--ink); background: var(--paper);
+  margin: 0 auto; padding: 1rem; max-width: 75rem }
 body:has(.several) { max-width: none }
 h1, h2, h3 { font-weight: normal; line-height: 1.2; overflow-wrap: anywhere }
 h2 { border-bottom: 1px solid var(--line) }
@@ -61,13 +65,16 @@ section > *, section { min-width: 0 }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); gap: 1.5rem }
 .figures .whole { grid-column: 1 / -1 }
 figure { margin: 0; break-inside: avoid; min-width: 0 }
+.figures figcaption { margin-top: .4rem }
+section .tsd-table figcaption { opacity: 1 }
 .picture { position: relative; cursor: zoom-in }
 .whole .picture { min-width: 68rem; cursor: zoom-out }
 .picture img { display: block; width: 100%; height: auto }
 .picture i { position: absolute }
-.picture i:hover, .picture i.told { outline: 2px solid #fff; box-shadow: 0 0 0 3px var(--ink) }
-#tip { position: fixed; visibility: hidden; pointer-events: none; background: var(--ink); color: #fff; z-index: 9;
-  padding: .2rem .5rem; border-radius: .2rem; font-size: .85rem; max-width: 20rem }
+.picture i:hover, .picture i.told { outline: 2px solid #fff; box-shadow: 0 0 0 3px #1a1a1a }
+#tip { position: fixed; visibility: hidden; pointer-events: none; background: var(--ink); color: var(--paper);
+  outline: 1px solid var(--paper); padding: .2rem .5rem; border-radius: .2rem; font-size: .85rem; max-width: 20rem;
+  z-index: 9 }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid;
   font-variant-numeric: tabular-nums; font-size: .9rem }

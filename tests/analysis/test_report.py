@@ -32,7 +32,9 @@ def file(plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = [{"a_b": x, "v": 1.0 * x + s, "seed_init": s} for x in (1, 2, 3) for s in range(3)]
     other = example.write(folder / "other", failed + done, parameters={"a_b": "%"}, metrics={"v": ""})
     kept = json.loads((other / "sweep.json").read_text())
-    (other / "sweep.json").write_text(json.dumps(kept | {"question": "And what of a & b?"}))
+    made = ["python -m analysis lines results/other --x a_b --value v -o own.png"]
+    made += ["python -m analysis table results/other --rows a_b --value v", "python -m analysis table results/o"]
+    (other / "sweep.json").write_text(json.dumps(kept | {"question": "And what of a & b?", "analysis": made}))
     words = ["report", str(plane), str(other), "--question", "Does <width> help?", "-o", str(folder / "r.html")]
     app(words, result_action="return_value")
     return folder / "r.html"
@@ -66,7 +68,7 @@ def test_the_page_says_what_was_asked_run_and_lost(file: Path):
     assert (
         '<td class="text">E&lt;1&gt;</td><td data-value="2">2</td>' in text and "<pre>Trace\nE: a &amp; b</pre>" in text
     )
-    assert "git 0123456" in text
+    assert "git 0123456" in text and ">nan<" not in text, "a failure without words"
     tips = re.findall(r'data-tip="([^"]*)"', text)
     assert "student_width 20, second 0.0001: 4 diverged" in tips
     assert any(re.fullmatch(r"student_width 60, second 0.001: 0\.\d+ ± 0\.\d+, n = 4", tip) for tip in tips)
@@ -200,6 +202,34 @@ def test_a_phone_shows_the_page_without_scrolling_sideways_and_a_screen_has_swee
     assert wide <= room and tops[0] < tops[1]
     wide, room, tops = seen(file, tmp_path, script, "--window-size=1300,900")
     assert wide <= room and tops[0] == tops[1]
+
+
+CONTRASTS = """
+const channels = colour => colour.match(/[0-9.]+/g).map(Number);
+const light = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+const behind = at => { const [r, g, b, a = 1] = channels(getComputedStyle(at).backgroundColor);
+  return a ? [r, g, b] : behind(at.parentElement); };
+const seen = at => at ? getComputedStyle(at).opacity * seen(at.parentElement) : 1;
+const contrast = at => {
+  const under = behind(at), share = seen(at), ink = channels(getComputedStyle(at).color);
+  const pair = [light(under), light(ink.slice(0, 3).map((c, i) => share * c + (1 - share) * under[i]))];
+  return (Math.max(...pair) + .05) / (Math.min(...pair) + .05); };
+const texts = [...document.body.querySelectorAll("*")].filter(at => at.tagName !== "SCRIPT" && at.checkVisibility()
+  && [...at.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+const cards = [...document.querySelectorAll(".figures .wide")];
+document.body.textContent = JSON.stringify([texts.length, Math.min(...texts.map(contrast)),
+  light(behind(document.body)), cards.map(at => light(behind(at)))]);
+"""
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_by_day_and_by_night_all_words_read_and_figures_lie_on_white(scheme: str, file: Path, tmp_path: Path):
+    option = f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}"
+    texts, least, page, cards = seen(file, tmp_path, CONTRASTS, option)
+    assert texts > 50 and least >= 4.5, "the contrast that WCAG 2.2 asks of small print"
+    assert (page < 0.05) == (scheme == "dark") and cards == pytest.approx([1, 1, 1])
 
 
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
