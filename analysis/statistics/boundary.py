@@ -97,7 +97,8 @@ class Heights:
         Returns:
             A row for each crossing: both columns by name, `along` (the one that was interpolated), its `low` and
             `high`, and the `share` of resamplings that cross at all there. A bound is NaN where the seeds leave the
-            side open up to the edge of what was measured, are fewer than three, or have too many cells to resample.
+            side open up to the edge of what was measured, and bounds and share where they are fewer than three, or have
+            too many cells to resample.
         """
         upright = _table(self.mean, self.drawn, self.there, self.y, self.x)
         turned = _table(self.mean.T, self.drawn.swapaxes(1, 2), self.there.T, self.x, self.y)
@@ -131,11 +132,12 @@ def _table(mean: Array, drawn: Array, there: Mask, along: Grid, other: Grid) -> 
     for i, value in enumerate(other.values):
         own = there[:, i]
         column, draws, at = mean[own, i], drawn[:, own, i], places[own]
-        share = float(_crossed(draws).any(axis=1).mean()) if len(draws) else np.nan
+        crossed, known = _crossed(draws).any(axis=1), np.asarray(np.isfinite(draws).any(axis=0))
         for k in map(int, np.flatnonzero(_crossed(column))):
             crossing = at[k] + _share(column[k], column[k + 1]) * (at[k + 1] - at[k])
             found = along.back(np.array([crossing, *_bounds(crossing, k, at, draws)]))
             place = {other.name: value, along.name: found[0], "along": along.name}
+            share = float(crossed.mean()) if known[k : k + 2].all() else np.nan
             rows.append(place | {"low": found[1], "high": found[2], "share": share})
     return pd.DataFrame(rows, columns=[other.name, along.name, "along", "low", "high", "share"])
 

@@ -96,10 +96,11 @@ def test_a_side_that_is_open_up_to_the_edge_has_no_bound_there():
     assert (table["low"] < table["y"]).all()
 
 
-def test_a_place_of_few_seeds_gives_no_bounds_beside_it():
+def test_a_place_of_few_seeds_gives_no_bounds_and_no_share_beside_it():
     frame = ramp()
     table = found(frame[(frame.x != 2) | (frame.y != 4) | (frame.seed_init < FEWEST - 1)])
-    assert table.set_index("x")["low"].isna().tolist() == [False, True, False]
+    unknown = table.set_index("x")[["low", "high", "share"]].isna()
+    assert unknown.all(axis=1).tolist() == unknown.any(axis=1).tolist() == [False, True, False]
 
 
 def test_a_vertical_boundary_is_followed_along_x():
