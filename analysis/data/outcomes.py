@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.cells import Cells, joined
-from analysis.data.rows import Rows, quoted
+from analysis.data.rows import Rows, literal, quoted
 from analysis.data.tally import applies, states, streams, tally, totals
 from analysis.errors import AnalysisError
 
@@ -46,9 +46,10 @@ def outcomes(rows: Rows, axes: Sequence[str], value: str) -> Outcomes:
     counts = each.sql(f"SELECT {named}, sum(_k) AS _k FROM rows WHERE {known} GROUP BY ALL")
     categories = tuple(rows.ordered(value, counts[value].unique().tolist()))
     if len(categories) > MOST:
+        some = ", ".join(map(literal, categories[:2]))
         raise AnalysisError(
             f"`{value}` has {len(categories)} outcomes, and colours tell no more than {MOST} apart.\n"
-            "Choose some with --where, or show a metric that is a number."
+            f'Choose some, such as --where "{value} IN ({some})", or show a metric that is a number.'
         )
     frame = joined(_majority(counts, list(axes), value, categories), states(each, placed), placed)
     lost = totals(trials if rows.step else each, placed, value)

@@ -72,7 +72,8 @@ class Collapsed:
             (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
             label_round(axes, "x", left, right, log=False)
             label_round(axes, "y", low, high, log=False)
-        style.legend_above(figure, handles, title=self.groups.title)
+        style.finish(figure, handles, title=self.groups.title)
+        style.with_room(figure, 0.29 * inches)
         return figure
 
     def sentences(self) -> list[str]:

@@ -23,6 +23,7 @@ from analysis.drawing.surface import Surface
 from analysis.drawing.view import View
 from analysis.errors import AnalysisError
 from analysis.statistics.boundary import Heights
+from tsd.words import counted, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +107,8 @@ class Diagram:
             return ""
         planes = self.panels.values()
         divided, cells = sum(p.divided.sum() for p in planes), sum((~np.isnan(p.mean)).sum() for p in planes)
-        return f"Colour: the outcome of most trials of a cell; in {divided} of {cells} cells they disagree."
+        told = f"{number(divided)} of {counted(cells, 'cell')}"
+        return f"Colour: the outcome of most trials of a cell; in {told} they disagree."
 
     def told(self) -> list[str]:
         """What is drawn, where it is more than means."""
@@ -150,7 +152,7 @@ class Diagram:
             self._draw_panel(place, i, plane, places if i + 1 == len(places) else [])
             place.set_title("\n".join(style.wrapped(title, 72 * wide, style.TEXT)))
             style.label_edges(place, left=i % columns == 0, bottom=i + columns >= len(places))
-        style.legend_above(figure, self._legend(), title=self.scale.label if self.scale.categories else None)
+        style.finish(figure, self._legend(), title=self.scale.label if self.scale.categories else None)
         style.with_room(figure, LEAST * self._height(wide), lines)
         return figure
 

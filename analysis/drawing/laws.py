@@ -86,7 +86,7 @@ class Laws:
         """A figure of its own, its legend above; see `style.new_figure`."""
         inches = style.WIDTH[width or "one"]
         figure = style.new_figure(inches, min(0.72 * inches, 3.4), shown)
-        style.legend_above(figure, self.draw(figure.subplots(), linear), title=self.groups.title or None)
+        style.finish(figure, self.draw(figure.subplots(), linear), title=self.groups.title or None)
         return figure
 
     def sentences(self) -> list[str]:

@@ -16,6 +16,7 @@ from analysis.drawing.groups import Groups
 from analysis.drawing.ticks import label_round
 from analysis.statistics.histogram import Histogram, histogram
 from analysis.writing.provenance import Provenance, Told, pooled
+from tsd.words import counted, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,25 +39,25 @@ class Outlines:
     @classmethod
     def of(cls, rows: Rows, value: str, by: str | None, bins: int | None, log_value: bool) -> Outlines:
         """Count rows. Raises AnalysisError where the columns do not make a histogram."""
-        counted = histogram(rows, value, by, bins, log_value)
-        groups = Groups.of(rows, by, list(counted.counts))
-        return cls(counted, groups, style.label(value, rows.unit(value)))
+        found = histogram(rows, value, by, bins, log_value)
+        groups = Groups.of(rows, by, list(found.counts))
+        return cls(found, groups, style.label(value, rows.unit(value)))
 
     def draw(self, axes: Axes, density: bool, log_count: bool) -> list[Patch]:
         """The outlines. Returns handles for a legend, none for one group."""
-        counted = self.counted
-        heights = {v: counted.density(v) if density else counted.counts[v] for v in self.groups.values}
+        found = self.counted
+        heights = {v: found.density(v) if density else found.counts[v] for v in self.groups.values}
         every = np.concatenate(list(heights.values()))
         floor = float(every[every > 0].min()) / 2 if log_count else 0.0
         for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
             height = np.maximum(heights[value], floor)
-            axes.stairs(height, counted.edges, baseline=floor, fill=True, color=colour, alpha=self._shade)
-            axes.stairs(height, counted.edges, baseline=floor, color=colour, linewidth=1)
-        low, high = float(counted.edges[0]), float(counted.edges[-1])
-        pad = (high / low) ** 0.01 if counted.log else 0.01 * (high - low)
-        limits = (low / pad, high * pad) if counted.log else (low - pad, high + pad)
-        axes.set(xscale="log" if counted.log else "linear", xlim=limits, xlabel=self.label)
-        label_round(axes, "x", low, high, counted.log)
+            axes.stairs(height, found.edges, baseline=floor, fill=True, color=colour, alpha=self._shade)
+            axes.stairs(height, found.edges, baseline=floor, color=colour, linewidth=1)
+        low, high = float(found.edges[0]), float(found.edges[-1])
+        pad = (high / low) ** 0.01 if found.log else 0.01 * (high - low)
+        limits = (low / pad, high * pad) if found.log else (low - pad, high + pad)
+        axes.set(xscale="log" if found.log else "linear", xlim=limits, xlabel=self.label)
+        label_round(axes, "x", low, high, found.log)
         most = float(every.max())
         ylim = (floor, most * (most / floor) ** 0.05) if log_count else (0, most * 1.05)
         axes.set(yscale="log" if log_count else "linear", ylim=ylim, ylabel="density" if density else "values")
@@ -72,7 +73,7 @@ class Outlines:
         """A figure of its own, its legend above; see `style.new_figure`."""
         inches = style.WIDTH[width or "one"]
         figure = style.new_figure(inches, min(0.6 * inches, 3.2), shown)
-        style.legend_above(figure, self.draw(figure.subplots(), density, log_count), title=self.groups.title or None)
+        style.finish(figure, self.draw(figure.subplots(), density, log_count), title=self.groups.title or None)
         style.with_room(figure, min(0.36 * inches, 1.8))
         return figure
 
@@ -83,12 +84,8 @@ class Outlines:
 
     def provenance(self, asked: Mapping[str, Any], rows: Rows, lock: Mapping[str, Any]) -> Provenance:
         """What is to be said under it."""
-        counted, steps = self.counted, f" at all `{rows.step}`" if rows.step else ""
-        values, trials = (
-            f"{n} {what}{'s' * (n != 1)}" for n, what in ((counted.size, "value"), (counted.totals.trials, "trial"))
-        )
+        found, steps = self.counted, f" at all `{rows.step}`" if rows.step else ""
+        values, trials = counted(found.size, "value"), counted(found.totals.trials, "trial")
         said = f"{values} of {trials}{steps}; every value counts once."
-        more = f"{counted.unplaced} values are not positive and have no place." if counted.unplaced else ""
-        return pooled(
-            Told("histogram", asked, said, more=[more], lock=lock), counted.totals, counted.value, rows.source
-        )
+        more = f"{number(found.unplaced)} values are not positive and have no place." if found.unplaced else ""
+        return pooled(Told("histogram", asked, said, more=[more], lock=lock), found.totals, found.value, rows.source)

@@ -19,6 +19,7 @@ from analysis.drawing.series import Series
 from analysis.errors import AnalysisError
 from analysis.naming import label
 from analysis.writing.provenance import Provenance, Told, provenance, typical_interval
+from tsd.words import number
 
 MOST_FIGURES = 8
 MOST_TIPS = 5000
@@ -199,7 +200,7 @@ def _picture(name: str, drawn: Diagram | Series, cells: Cells, rows: Rows, told:
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=DPI)
         tips = list(of_diagram(drawn, figure) if isinstance(drawn, Diagram) else of_series(drawn, figure))
-    silent = [f"Values at {MOST_TIPS} of its {len(tips)} marks."] if len(tips) > MOST_TIPS else []
+    silent = [f"Values at {number(MOST_TIPS)} of its {number(len(tips))} marks."] if len(tips) > MOST_TIPS else []
     told = replace(told, interval=told.interval or typical_interval(cells), more=silent)
     origin = provenance(told, cells, rows.source)
     return Picture(label(name, rows.unit(name)), out.getvalue(), broad, tips[:MOST_TIPS], origin)

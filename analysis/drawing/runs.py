@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.data.cells import Cells
 from analysis.data.rows import Rows, literal, quoted
 from analysis.data.tally import finite
+from tsd.words import number
 
 MOST = 60
 """Runs in a figure; of more, so many are shown."""
@@ -52,7 +53,9 @@ class Runs:
     def told(self) -> list[str]:
         """What they are; nothing where there are none."""
         shown = self.frame["trial_id"].nunique()
-        return [f"Thin: single runs{f', {shown} of {self.known}' if shown < self.known else ''}."] if shown else []
+        return (
+            [f"Thin: single runs{f', {shown} of {number(self.known)}' if shown < self.known else ''}."] if shown else []
+        )
 
 
 def _whole(frame: pd.DataFrame, by: str | None, group: Any) -> int:

@@ -90,7 +90,7 @@ class Series:
     def draw(self, axes: Axes, log_value: bool) -> list[Line2D]:
         """The lines and their intervals. Returns handles for a legend, of the groups and of theory."""
         self._draw_runs(axes)
-        for i, (mean, colour) in enumerate(zip(self.means, self.groups.colours, strict=True)):
+        for i, (mean, colour) in enumerate(zip(self._shown(), self.groups.colours, strict=True)):
             self._draw_group(axes, mean.assign(x=self._aside(i, mean["x"])), colour, self.groups.names[i])
         self._draw_theory(axes)
         self._scale_x(axes)
@@ -102,7 +102,7 @@ class Series:
 
     def told(self) -> list[str]:
         """What is drawn, where it is more than means and their intervals."""
-        aside = "Groups stand a little aside of their number, as their bars would lie over each other."
+        aside = "Groups stand a little aside of a number at which their bars would lie over each other."
         dotted = "Dotted: the mean over the seeds whose runs go on."
         said = [*(self.runs.told() if self.runs else []), *([dotted] if any(map(self._partly, self.means)) else [])]
         return said + ([aside] if self.axis.numeric and self._apart() else [])
@@ -112,14 +112,12 @@ class Series:
         inches = style.WIDTH[width or "one"]
         figure = style.new_figure(inches, min(0.66 * inches, 3.2), shown)
         handles = self.draw(figure.subplots(), log_value)
-        style.legend_above(figure, handles, title=self.groups.title or None)
+        style.finish(figure, handles, title=self.groups.title or None)
         style.with_room(figure, min(0.38 * inches, 1.8))
         return figure
 
     def _draw_group(self, axes: Axes, mean: pd.DataFrame, colour: Any, name: str) -> None:
         points = bool(self.theory)
-        if points and len(mean) > MOST_POINTS:
-            mean = mean.iloc[_spread(mean["x"], self.axis.log)]
         marked = points or not self.bands or len(mean) == 1
         look: Any = {"marker": "o", "markersize": 3.2} if marked else {}
         look |= {"linestyle": "", "zorder": 3} if points else {}
@@ -133,6 +131,12 @@ class Series:
         known = mean.dropna(subset=["low"])
         reach = [known["mean"] - known["low"], known["high"] - known["mean"]]
         axes.errorbar(known["x"], known["mean"], reach, fmt="none", ecolor=colour, elinewidth=0.8, capsize=1.6)
+
+    def _shown(self) -> Sequence[pd.DataFrame]:
+        """The means that are drawn of each group: beside theory as many as leave room for their bars."""
+        if not self.theory:
+            return self.means
+        return [m.iloc[_spread(m["x"], self.axis.log)] if len(m) > MOST_POINTS else m for m in self.means]
 
     def _draw_runs(self, axes: Axes) -> None:
         for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
@@ -161,20 +165,24 @@ class Series:
     def _aside(self, group: int, x: pd.Series[float]) -> pd.Series[float]:
         """Where a group stands: beside the others among categories, and where bars would lie over each other."""
         step = self._apart() * (group - (len(self.means) - 1) / 2)
-        return x * np.exp(step) if self.axis.log else x + step
+        there = x.isin(_crowded(self._shown())) if step and self.axis.numeric else 1.0
+        return x * np.exp(step * there) if self.axis.log else x + step * there
 
     def _apart(self) -> float:
         """From one group to the next, in the measure in which the axis is even."""
-        places, many = self.axis.along(), max(1, len(self.means) - 1)
+        shown, many = self._shown(), max(1, len(self.means) - 1)
         if not self.axis.numeric:
             return min(0.12, 0.7 / many)
-        if self.bands or self.theory or not _over_each_other(self.means):
+        if (self.bands and not self.theory) or _crowded(shown).empty:
             return 0.0
-        return min(ASIDE * (np.ptp(places) or 1.0), 0.6 * min(np.diff(places), default=1.0) / many)
+        places = [np.log(mean["x"]) if self.axis.log else mean["x"] for mean in shown]
+        nearest = min((x.diff().min() for x in places if len(x) > 1), default=1.0)
+        return min(ASIDE * (np.ptp(self.axis.along()) or 1.0), 0.6 * nearest / many)
 
     def _scale_x(self, axes: Axes) -> None:
         if self.bands:
-            _scale(axes, "x", pd.DataFrame({"x": self.axis.centres()}), "--log-x" if self.axis.log else "")
+            ends = [self._aside(i, pd.Series(self.axis.centres())) for i in (0, len(self.means) - 1)]
+            _scale(axes, "x", pd.concat(ends).to_frame(), "--log-x" if self.axis.log else "")
             axes.set(xlabel=self.axis.label)
             return
         label_values(axes, "x", self.axis)
@@ -197,11 +205,11 @@ def _means(frame: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     return found.sort_values("x")
 
 
-def _over_each_other(means: Sequence[pd.DataFrame]) -> bool:
-    """Whether intervals of groups at one place have values in common."""
+def _crowded(means: Sequence[pd.DataFrame]) -> pd.Series[float]:
+    """The places at which intervals of groups have values in common."""
     bars = pd.concat(means).dropna(subset=["low"]).sort_values(["x", "low"])
     reached = bars.groupby("x")["high"].cummax().groupby(bars["x"]).shift()
-    return bool((bars["low"] < reached).any())
+    return bars["x"][bars["low"] < reached]
 
 
 def _predicted(rows: Rows, name: str, axis: Axis, by: str | None, groups: Groups) -> tuple[pd.DataFrame, ...]:

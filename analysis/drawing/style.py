@@ -1,20 +1,23 @@
 """One look for every figure: fonts, sizes, colours, and the footer.
 
-Only fonts that come with matplotlib are used, so a figure looks the same on every machine. `viridis` rises evenly in
-lightness, survives grey print and the common colour blindnesses, and holds no grey: grey is left to what is missing.
+The fonts come with matplotlib, so a figure looks the same on every machine; letters that they lack, such as Chinese,
+are those of the machine's own. `viridis` rises evenly in lightness, survives grey print and the common colour
+blindnesses, and holds no grey: grey is left to what is missing.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, get_font_names
 from matplotlib.textpath import text_to_path
 
 from analysis import naming
@@ -29,7 +32,13 @@ WIDTH = {"one": 3.375, "two": 7.0}
 COLOURS, DIVERGING = "viridis", "RdBu"
 TEXT, SMALL, FOOT = 8.0, 7.0, 5.5
 INK, FAINT, THEORY = "#1a1a1a", "#6e6e6e", "#e6550d"
-FONTS = ["STIXGeneral", "DejaVu Sans"]
+ELSEWHERE = (
+    "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback",
+    "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic",
+    "Malgun Gothic", "IPAGothic", "Noto Emoji", "Symbola", "Segoe UI Emoji", "Unifont",
+)  # fmt: skip
+"""Common fonts of other scripts; of emoji those in outlines, as matplotlib draws no others."""
+FONTS = ["STIXGeneral", "DejaVu Sans", *(name for name in ELSEWHERE if name in get_font_names())]
 MARGIN = 4.0
 """Points between the footer and the edge of the page."""
 
@@ -47,10 +56,19 @@ LOOK: Any = {
 
 @contextmanager
 def paper() -> Iterator[None]:
-    """Draw and save inside this: the look holds, and a character that no font has becomes a box without a warning."""
+    """Draw and save inside this: the look holds, and letters that no font has become boxes, which is told once."""
+    boxes: dict[str, None] = {}
+
+    def heard(message: Warning | str, *about: Any, **more: Any) -> None:
+        found = re.match(r"Glyph (\d+) .* missing from", str(message))
+        boxes.setdefault(chr(int(found[1]))) if found else shown(message, *about, **more)
+
     with matplotlib.rc_context(LOOK), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("always", message="Glyph .* missing from")
+        shown, warnings.showwarning = warnings.showwarning, heard
         yield
+    if boxes:
+        _tell("".join(boxes))
 
 
 def new_figure(width: float, height: float, shown: bool = False) -> Figure:
@@ -116,8 +134,11 @@ def label_edges(axes: Axes, left: bool, bottom: bool) -> None:
     axes.xaxis.label.set_visible(bottom)
 
 
-def legend_above(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """A legend over all panels, in as many columns as the figure's width leaves room for; none without handles."""
+def finish(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
+    """Long labels of axes folded, and over all panels a legend, in as many columns as there is room for."""
+    for axes in figure.axes:
+        for axis, room in zip((axes.xaxis, axes.yaxis), points(axes), strict=True):
+            axis.label.set_text("\n".join(wrapped(axis.label.get_text(), room, TEXT)))
     if not handles:
         return
     look = in_lines(handles, 72 * figure.get_figwidth() - 2 * MARGIN)
@@ -157,13 +178,23 @@ def footer(figure: Figure, text: str) -> None:
 def wrapped(text: str, width: float, size: float) -> list[str]:
     """The lines of a text that is `width` points wide; a longer word has a line of its own."""
     lines = [""]
-    for word in text.split():
+    for word in re.split("[ \\n]+", text.strip()):  # not at the narrow spaces of large numbers
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and text_width(longer, size) > width:
             lines.append(word)
         else:
             lines[-1] = longer
     return lines
+
+
+@cache
+def _tell(letters: str) -> None:
+    """Say once what became boxes, and what helps."""
+    known = f"{matplotlib.get_cachedir()}/fontlist*.json"
+    sys.stderr.write(
+        f"No font here has {letters}: boxes stand in their place.\n"
+        f"Install one, such as Noto Sans CJK or Noto Emoji, and delete {known}, where matplotlib lists what it knows.\n"
+    )
 
 
 def _positional(value: float, digits: int) -> str:

@@ -47,7 +47,7 @@ def label_round(axes: Axes, side: Side, low: float, high: float, log: bool) -> N
         axis.set_major_formatter(RoundNumbers())
         return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    leading = (1, 2, 5) if len(decades) < 4 else (1,)
+    leading = (1, 2, 5) if high <= 100 * low else (1,)
     found = _leading(leading, decades, low, high)
     found = found if len(found) > 1 else _leading(range(1, 10), decades, low, high)
     _label(axes, side, Fitting(np.asarray(found), numbers(found), side))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from analysis.drawing.overview import Picture
 from analysis.writing import hypertext
 from analysis.writing.asked import Asked
+from tsd.words import counted, number
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ def coverage(states: Mapping[str, int], missing: int, facts: Sequence[tuple[str,
     """How many trials ended in which state, in words and as a bar, and what is known of the sweep."""
     counts = {state: n for state, n in {**states, "missing": missing}.items() if n}
     total = sum(counts.values())
-    said = ", ".join(f"{n} {state}" for state, n in counts.items())
+    said = ", ".join(f"{number(n)} {state}" for state, n in counts.items())
     bars = "".join(f'<b class="{state}" style="width:{100 * n / total:.3f}%"></b>' for state, n in counts.items())
     known = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(words)}</dd>" for name, words in facts if words)
-    trials = f"{total} trial{'s' * (total != 1)}: {said}."
+    trials = f"{counted(total, 'trial')}: {said}."
     return f'<div><p>{trials}</p><div class="bar" aria-hidden="true">{bars}</div><dl class="facts">{known}</dl></div>'
 
 

@@ -17,6 +17,7 @@ from analysis.data.cells import Cells
 from analysis.data.rows import Source
 from analysis.data.tally import Totals
 from analysis.statistics.intervals import LEVEL, half_width
+from tsd.words import counted, number
 
 NO_INTERVAL = "No interval: one seed says nothing of the spread."
 
@@ -70,7 +71,7 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
     """What is to be said under `cells` drawn from `source`."""
     low, high = cells.seeds()
     notes = [
-        f"{cells.totals.trials} trial{'s' * (cells.totals.trials != 1)}, {_seeds(cells)} a {told.place}.",
+        f"{counted(cells.totals.trials, 'trial')}, {_seeds(cells)} a {told.place}.",
         told.interval if high > 1 else cells.lack() or NO_INTERVAL,
         *told.more,
         _lost(cells.totals, cells.value, told.missing),
@@ -129,7 +130,7 @@ def _lost(totals: Totals, value: str, missing: int) -> str:
         (totals.placeless, "to which an axis does not apply"),
         (missing, "cell without trials" if missing == 1 else "cells without trials"),
     ]
-    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    said = ", ".join(f"{number(count)} {what}" for count, what in counts if count)
     return f"Left out: {said}." if said else "None diverged, failed or missing."
 
 

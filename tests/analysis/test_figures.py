@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import warnings
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from analysis import figures, load
 from analysis.data.cells import gather
 from analysis.data.load import Results
 from analysis.data.rows import Rows
+from analysis.data.tally import Totals
 from analysis.drawing import style
 from analysis.drawing.axis import Axis
 from analysis.drawing.diagram import Diagram, View
@@ -33,6 +36,7 @@ from analysis.figures.lines import lines
 from analysis.figures.phase import command as phase_command
 from analysis.figures.phase import phase
 from analysis.statistics.intervals import half_width
+from analysis.writing.provenance import Told, provenance
 
 PHASE = {"x": "student_width", "y": "second", "value": "test_mse", "log_y": True, "log_value": True}
 
@@ -319,10 +323,28 @@ def test_the_same_results_make_the_same_bytes(files: Path, plane: Path, tmp_path
         assert path.read_bytes() == (files / path.name).read_bytes()
 
 
-def test_a_character_that_no_font_has_makes_no_warning(tmp_path: Path):
-    folder = example.plane(tmp_path / "r", [20, 40, 60], ["漢字", "$x", "a$b$"], seeds=2)
-    phase_command(str(folder), x="student_width", y="second", value="test_mse", output=[tmp_path / "f.png"])
-    assert (tmp_path / "f.png").stat().st_size > 10_000
+def test_letters_that_no_font_has_are_told_once_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = example.plane(tmp_path / "r", [20, 40, 60], ["\ue000\ue001", "$x", "a$b$"], seeds=2)
+    for name in ("f.png", "f.pdf"):
+        phase_command(str(folder), x="student_width", y="second", value="test_mse", output=[tmp_path / name])
+        assert (tmp_path / name).stat().st_size > 10_000
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "No font here has \ue000\ue001: boxes stand in their place."
+    assert len(said) == 2, "the second figure says it no more"
+
+
+def test_other_warnings_are_shown_while_a_figure_is_drawn():
+    with pytest.warns(UserWarning, match="of its own"), style.paper():
+        warnings.warn("of its own", stacklevel=1)
+
+
+def test_large_counts_are_written_as_on_the_screen():
+    counts = Totals(trials=10_000_000, diverged=12_480, failed=0, valueless=0, placeless=0)
+    many = replace(gather(Rows.of(pd.DataFrame({"x": [1, 2], "v": [1.0, 2.0]})), ["x"], "v"), totals=counts)
+    said = provenance(Told("lines", {}, ""), many, many.rows.source).text()
+    assert said.startswith("10\u202f000\u202f000 trials, n = 1 seed a cell.")
+    assert "Left out: 12\u202f480 diverged." in said
+    assert style.wrapped(said, 60, style.FOOT)[0].startswith("10\u202f000\u202f000"), "a number is on one line"
 
 
 def test_curves_are_published_too(spectral: Path, tmp_path: Path):

@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.figures.histogram import command
 from analysis.figures.histogram import histogram as drawn
 from analysis.statistics.histogram import histogram
+from tsd.words import number
 
 
 def counted(data, value="v", **options):
@@ -67,7 +68,7 @@ def test_a_curve_counts_at_all_of_its_steps(spectral: Path, tmp_path: Path):
     command(str(spectral), value="mse_keep", by="layer", density=True, log_value=True, output=[tmp_path / "h.png"])
     told = Image.open(tmp_path / "h.png").text
     points = load(spectral, curve="mse_keep").dropna(subset=["mse_keep"])
-    assert told["Description"].startswith(f"{len(points)} values of 24 trials at all `nodes_kept`;")
+    assert told["Description"].startswith(f"{number(len(points))} values of 24 trials at all `nodes_kept`;")
     assert json.loads(told["Source"])["counts"]["diverged"] == 1
 
 

@@ -88,7 +88,8 @@ def test_theory_of_curves_is_a_line_over_a_few_of_the_points(decay: Path, tmp_pa
     )
     points = next(line for line in axes.lines if line.get_label() == "1").get_xdata()
     law = next(line for line in axes.lines if line.get_label() == "_law2")
-    assert (points[0], points[-1], len(points)) == (1, 100, 24)
+    assert (points[0], len(points)) == (1, 24)
+    assert points[-1] == 100 - 0.01 * 99, "beside the other group, of which the seeds say the same"
     np.testing.assert_allclose(law.get_ydata(), 1 / np.arange(1, 101))
 
 
@@ -130,12 +131,23 @@ def test_groups_whose_bars_would_lie_over_each_other_stand_a_little_aside(log, t
     np.testing.assert_allclose(np.diff(even, axis=0), apart)
     folder = example.write(tmp_path / "r", near, parameters={"x": "", "g": ""}, metrics={"v": ""})
     command(str(folder), x="x", value="v", by="g", output=[tmp_path / "l.png"])
-    assert "Groups stand a little aside of their number" in Image.open(tmp_path / "l.png").text["Description"]
+    assert "Groups stand a little aside of a number at which" in Image.open(tmp_path / "l.png").text["Description"]
     far = pd.DataFrame(near).assign(v=lambda t: t["v"] + 1000 * (t["g"] == "b") + 2000 * (t["g"] == "c"))
     exact = [
         line.get_xdata().tolist() for line in lines(far, x="x", value="v", by="g").lines if line.get_label() in "abc"
     ]
     assert exact == [[1, 10, 100]] * 3
+
+
+def test_beside_theory_groups_stand_aside_where_their_bars_meet_and_nowhere_else():
+    rows = [
+        {"x": x, "g": g, "seed_init": s, "v": x + 0.1 * s + 1000 * (g + str(x) == "b100.0"), "law": x}
+        for x in (1.0, 10.0, 100.0) for g in "ab" for s in (0, 1)
+    ]  # fmt: skip
+    drawn = lines(pd.DataFrame(rows), x="x", value="v", by="g", theory=["law"]).lines
+    placed = [line.get_xdata() for line in drawn if line.get_label() in "ab"]
+    np.testing.assert_allclose(placed, [[1 - 0.99, 10 - 0.99, 100], [1 + 0.99, 10 + 0.99, 100]])
+    assert all(line.get_xdata().tolist() == [1, 10, 100] for line in drawn if line.get_label() == "_law")
 
 
 def test_lines_on_axes_of_ones_own(few_samples: Path):

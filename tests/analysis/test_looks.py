@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
 
+from analysis.figures.lines import lines
+from analysis.figures.phase import phase
+
 BASELINE = Path(__file__).parent / "baseline"
 TOLERANCE = 6.0
 """Root of the mean squared difference of pixels, of 255: fonts are drawn a little otherwise by every machine."""
@@ -69,6 +72,19 @@ def test_nothing_is_written_over_anything_else_or_beyond_the_page(kind, count):
     assert min(page.x0, page.y0) >= -0.01
     assert page.x1 <= figure.get_figwidth() + 0.01
     assert page.y1 <= figure.get_figheight() + 0.01
+
+
+def test_long_labels_of_axes_are_folded():
+    x, y = "a column of a name that is as long as that of several others together", "a value in units of many words"
+    named = kinds.long(5).rename(columns={"x": x, "error": y})
+    placed = kinds.plane(5).rename(columns={"x": x, "error": y})
+    for axes in (lines(named, x=x, value=y, by="group"), phase(placed, x=x, y="y", value=y)):
+        FigureCanvasAgg(axes.figure).draw()
+        page, labels = axes.figure.get_tightbbox(), [a.xaxis.label for a in axes.figure.axes]
+        assert min(page.x0, page.y0) >= -0.01
+        assert page.x1 <= axes.figure.get_figwidth() + 0.01
+        assert labels[0].get_text().split() == x.split()
+        assert overlaps(axes.figure) == []
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
