@@ -7,6 +7,7 @@ lines are theirs, and the means are points with bars.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analysis.options import Flag, Output, Theory, Where, Width
@@ -28,6 +29,7 @@ def command(
     by: str | None = None,
     where: Where = None,
     theory: Theory = None,
+    as_theory: str | None = None,
     log_x: Flag = False,
     log_value: Flag = False,
     width: Width = None,
@@ -39,6 +41,8 @@ def command(
         results: Folder or URI of a sweep's results.
         value: Curve to draw.
         by: Column with one line for each of its values.
+        as_theory: SQL condition that chooses trials that are theory, such as "dynamics = 'ode'": the line of their mean
+            over the points of the others.
         log_x: Logarithmic steps; step 0 has no place among them.
         log_value: Logarithmic values.
     """
@@ -56,10 +60,12 @@ def command(
     rows = opened.steps(value, where)
     step = rows.step or "step"
     predictions = {name: opened.theory(name, [step], where) for name in theory or ()}
+    if as_theory is not None:
+        rows, predictions[as_theory] = _parted(rows, as_theory, value, by)
     drawn = Series.of(rows, value, step, by=by, theory=predictions, log_x=log_x)
     with style.paper():
         figure = drawn.page(width, log_value)
-        said = BARS if theory else BANDS
+        said = BARS if predictions else BANDS
         told = Told("curves", asked, said, more=drawn.told(), place="point", lock=lock())
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
@@ -70,6 +76,7 @@ def curves(
     value: str,
     by: str | None = None,
     theory: Theory = None,
+    as_theory: str | None = None,
     log_x: bool = False,
     log_value: bool = False,
     ax: Axes | None = None,
@@ -78,7 +85,7 @@ def curves(
 
     Args:
         data: what `analysis.load(path, curve=value)` gives: a row for each trial and step.
-        value, by, log_x, log_value: as in the verb `curves`.
+        value, by, as_theory, log_x, log_value: as in the verb `curves`.
         theory: columns of `data` that predict the value.
     Raises:
         AnalysisError: a column is unknown, the value is not a number, or there are more lines than an eye can follow.
@@ -90,7 +97,10 @@ def curves(
     rows = Rows.of(data)
     step = rows.step or "step"
     rows.require(step)
-    drawn = Series.of(rows, value, step, by=by, theory=columns_of(rows, theory or ()), log_x=log_x)
+    predictions = columns_of(rows, theory or ())
+    if as_theory is not None:
+        rows, predictions[as_theory] = _parted(rows, as_theory, value, by)
+    drawn = Series.of(rows, value, step, by=by, theory=predictions, log_x=log_x)
     if ax is None:
         with style.paper():
             return drawn.page(None, log_value, shown=True).axes[0]
@@ -98,3 +108,24 @@ def curves(
     if handles:
         ax.legend(handles=handles, title=drawn.groups.title)
     return ax
+
+
+def _parted(rows: Rows, condition: str, value: str, by: str | None) -> tuple[Rows, Rows]:
+    """The rows that do not fulfil `condition`, and those that do, their value in a column that is called like it.
+
+    Where these have other values of `by`, as where the condition is about that column, they belong to all groups.
+    """
+    from analysis.data.rows import quoted
+
+    rows.require(value, *([by] if by else []))
+    predicted, others = _those(rows, condition), _those(rows, f"({condition}\n) IS NOT TRUE")
+    apart = by and not set(predicted.distinct([by])) & set(others.distinct([by]))
+    columns = f"* REPLACE (NULL AS {quoted(by)})" if by and apart else "*"
+    return others, predicted.over(predicted.relation.project(f"{columns}, {quoted(value)} AS {quoted(condition)}"))
+
+
+def _those(rows: Rows, condition: str) -> Rows:
+    from analysis.data.where import chosen
+
+    behind = rows.behind and _those(rows.behind, condition)
+    return replace(rows, relation=chosen(rows.relation, condition, "--as-theory"), behind=behind)
