@@ -75,8 +75,10 @@ def _whole(rows: Rows, keys: Sequence[str], value: str, settings: Sequence[str])
     alike = "bool_and(isfinite(_sum) AND _values = _k) AND min(_k) = max(_k) AND min(_print) = max(_print)"
     if not each.aggregate(alike).fetchall()[0][0]:
         return None
-    [(number, *place)] = each.limit(1).project(f"_k, {listed(keys)}").fetchall()
-    here = " AND ".join(f"NOT ({rows.unlike(*one)})" for one in zip(dict.fromkeys(keys), place, strict=True))
+    names = list(dict.fromkeys(keys))
+    texts = (f"CAST({quoted(n)} AS VARCHAR)" for n in names)  # which Python's dates and spans of time are not read as
+    [(number, *place)] = each.limit(1).project(", ".join(["_k", *texts])).fetchall()
+    here = " AND ".join(f"NOT ({rows.unlike(*one)})" for one in zip(names, place, strict=True))
     if count(rows.relation.filter(here).project(listed(settings)).distinct()) != number:
         return None
     return rows.over(each.project(f"{listed(keys)}, 'done' AS state, true AS _known, _k, _sum"))

@@ -189,6 +189,7 @@ def swapped(frame: pd.DataFrame) -> pd.DataFrame:
 LACKING = {
     "nothing": (lambda frame: frame, True),
     "nothing, of one setting": (lambda frame: frame[(frame.word == "a") & (frame.number == 1)], True),
+    "nothing, in time": (lambda frame: frame.assign(x=pd.to_datetime(frame.x, unit="D", utc=True)), True),
     "a setting": (lambda frame: frame.drop(index=7), False),
     "a seed": (lambda frame: frame.drop(index=range(5, 10)), True),
     "a value": (lambda frame: frame.assign(v=frame.v.where(frame.index != 7)), False),
