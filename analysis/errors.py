@@ -23,7 +23,9 @@ def unknown(what: str, name: str, names: Iterable[str], place: str) -> AnalysisE
         place: where it was looked for or asked for, such as "results/digits" or "--reference".
     """
     names = sorted(names)
+    if not names:
+        return AnalysisError(f"{place}: there is no {what} `{name}`, nor any other.")
     near = nearest(name, names)
     hint = f" Did you mean `{near}`?" if near else ""
-    listed = ", ".join(f"`{n}`" for n in names) or "nothing"
+    listed = ", ".join(f"`{n}`" for n in names)
     return AnalysisError(f"{place}: there is no {what} `{name}`.{hint}\nIt could be {listed}.")

@@ -37,7 +37,10 @@ def answer(results: Results, query: str) -> Iterator[pa.RecordBatchReader]:
         statements = duckdb.extract_statements(query)
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
             raise AnalysisError("The SQL must be one question, SELECT … or WITH … SELECT …; nothing else is done here.")
-        yield results.connection.sql(query).to_arrow_reader()
+        found = results.connection.sql(query)
+        if len(set(found.columns)) < len(found.columns):
+            found = found.project("*")  # DuckDB numbers names that stand there twice
+        yield found.to_arrow_reader()
     except duckdb.PermissionException:
         raise AnalysisError(
             "The SQL asks for a file or an address. It can read the views `trials` and `curves`, nothing else."
@@ -66,10 +69,13 @@ def show(reader: pa.RecordBatchReader) -> None:
 
 
 def write_csv(reader: pa.RecordBatchReader, out: Any) -> None:
-    """Comma-separated, the names first."""
-    with pyarrow.csv.CSVWriter(out, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
+    """Comma-separated, the names first. Raises AnalysisError where a value is neither a number nor words."""
+    try:
+        with pyarrow.csv.CSVWriter(out, reader.schema) as writer:
+            for batch in _batches(reader):
+                writer.write_batch(batch)
+    except pa.ArrowException as problem:
+        raise AnalysisError(f"A CSV has no place for this: {problem}. Ask for JSON, or for column::VARCHAR.") from None
 
 
 def write_json(reader: pa.RecordBatchReader, out: Any) -> None:
@@ -94,7 +100,7 @@ def write_markdown(reader: pa.RecordBatchReader, out: Any) -> None:
 def write_parquet(reader: pa.RecordBatchReader, out: Any) -> None:
     """Typed, for programs."""
     with pyarrow.parquet.ParquetWriter(out, reader.schema) as writer:
-        for batch in reader:
+        for batch in _batches(reader):
             writer.write_batch(batch)
 
 
@@ -128,8 +134,16 @@ def _refused(results: Results, told: str) -> AnalysisError:
     return AnalysisError(f"The SQL: {said}\n{TABLES}")
 
 
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Raises duckdb.Error where the question fails on its way, of which pyarrow makes an OSError."""
+    try:
+        yield from reader
+    except OSError as problem:
+        raise duckdb.Error(str(problem)) from None
+
+
 def _rows(reader: pa.RecordBatchReader) -> Iterator[dict[str, Any]]:
-    for batch in reader:
+    for batch in _batches(reader):
         yield from batch.to_pylist()
 
 

@@ -112,7 +112,7 @@ def compare(
     if len({*axes, value}) < 3:
         columns = f" --columns {axes[1]}" if axes[1] else ""
         raise AnalysisError(f"--rows {axes[0]}{columns} --value {value}: each needs a column of its own.")
-    cells = gather(rows, [a for a in axes if a], value)
+    cells = gather(rows, [a for a in axes if a is not None], value)
     sides = Side.of(cells, axes[0]), Side.of(cells, axes[1])
     target, better = _reference(sides[0], reference), better or direction(value)
     found = {place_of(r, cells): r for r in cells.frame.to_dict("records")}

@@ -14,6 +14,8 @@ from analysis.errors import AnalysisError
 
 FEWEST, MOST = 5, 200
 """Bins that are taken without being asked for."""
+VISIBLE = 10_000
+"""Bins that are taken at all."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ def histogram(rows: Rows, value: str, by: str | None = None, bins: int | None = 
     """
     rows.require(*([by] if by else []))
     rows.require_number(value)
-    if bins is not None and bins < 1:
-        raise AnalysisError(f"--bins {bins}: a histogram has one bin at least; leave it out to have them chosen.")
+    if bins is not None and not 1 <= bins <= VISIBLE:
+        raise AnalysisError(f"--bins {bins}: a histogram has 1 to {VISIBLE} bins; leave it out to have them chosen.")
     found = totals(rows, [by] if by else [], value)
     whole = str(rows.relation.types[rows.relation.columns.index(value)]) not in ("FLOAT", "DOUBLE")
     rows = _measured(rows, value, by, log)

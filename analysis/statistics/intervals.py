@@ -53,9 +53,12 @@ class Interval:
 
 
 def half_width(n: ArrayLike, sd: ArrayLike, level: float = LEVEL) -> NDArray[np.float64]:
-    """Half the Student-t interval of a mean: t(n − 1) · sd / √n, elementwise; NaN where n < 2."""
+    """Half the Student-t interval of a mean: t(n − 1) · sd / √n, elementwise.
+
+    NaN where n < 2, and where no float holds the square of what was measured.
+    """
     n, sd = np.asarray(n, dtype=float), np.asarray(sd, dtype=float)
-    freedom = np.where(n > 1, n - 1, np.nan)
+    freedom = np.where((n > 1) & np.isfinite(sd), n - 1, np.nan)
     return np.asarray(stdtrit(freedom, (1 + level) / 2) * sd / np.sqrt(n))
 
 

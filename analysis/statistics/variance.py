@@ -68,8 +68,9 @@ def components(rows: Rows, value: str, by: str | None = None) -> tuple[Cells, li
     cells.require_mean()
     streams = [stream for stream in cells.streams if f"seed_{stream}" != by]
     if len(streams) < 2:
+        known = f"Only {streams[0]}" if streams else "No stream"
         raise AnalysisError(
-            f"Only {streams[0] if streams else 'no stream'} has several seeds here, so there is no spread to divide.\n"
+            f"{known} has several seeds here, so there is no spread to divide.\n"
             "Cross at least two in the sweep file, such as seeds: {teacher: 3, init: 4}."
         )
     frame = seed_means(cells)

@@ -33,6 +33,12 @@ def test_two_repetitions_have_the_interval_of_a_cauchy():
     assert mean_interval(Sample.of([1.0, 3.0])).half == pytest.approx(np.tan(0.475 * np.pi))
 
 
+def test_a_spread_that_no_float_holds_has_no_interval():
+    with np.errstate(over="ignore"):
+        found = mean_interval(Sample.of([1e160, 2e160]))
+    assert found.mean == 1.5e160 and np.isnan([found.low, found.high]).all()
+
+
 def test_t_interval_covers_what_it_promises():
     draws = np.random.default_rng(1).normal(3.0, 2.0, (40_000, 4))
     half = half_width(4, draws.std(axis=1, ddof=1), level=0.95)

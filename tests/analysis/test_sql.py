@@ -50,6 +50,15 @@ def test_answers_as_text(results, capsysbinary, snapshot):
     assert capsysbinary.readouterr().out.decode() == snapshot
 
 
+def test_columns_of_one_name_are_all_shown_each_under_its_own(results, capsysbinary):
+    for kind in ("csv", "md", "json"):
+        publish(results, "SELECT 1 AS v, i AS v, 'c' AS w FROM range(2) t(i) ORDER BY i", kind, [])
+    told = capsysbinary.readouterr().out.decode()
+    assert told.splitlines()[:2] == ['"v","v_1","w"', '1,0,"c"']
+    assert "| v | v_1 | w |\n| -- | -- | -- |\n| 1 | 0 | c |\n| 1 | 1 | c |\n" in told
+    assert json.loads(told[told.index("[") :])[1] == {"v": 1, "v_1": 1, "w": "c"}
+
+
 def test_every_format_holds_the_same_answer(results, tmp_path: Path, capsys):
     paths = [tmp_path / f"a.{kind}" for kind in ("parquet", "json", "csv", "md")]
     publish(results, QUESTION, "table", paths)
