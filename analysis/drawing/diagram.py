@@ -118,7 +118,9 @@ class Diagram:
         how = "the outcome of the nearest" if self.scale.categories else "linear over triangles of neighbours"
         dots = "Dots: what was measured; between them" if all(s.dotted for s in self.surfaces) else "Between points"
         between = f"{dots} {how}."
-        said = ((view.minus, minus), (self.surfaces, between), (self._banded(), band))
+        low = sum(int((plane.mean <= 0).sum()) for plane in self.panels.values()) if view.log_value else 0
+        colourless = f"Means that are not positive have {'no' if self.surfaces else 'the least'} colour: {number(low)}."
+        said = ((view.minus, minus), (self.surfaces, between), (low, colourless), (self._banded(), band))
         return [words for holds, words in said if holds]
 
     def boundary(self) -> pd.DataFrame:

@@ -61,7 +61,7 @@ class Outlines:
         most = float(every.max())
         ylim = (floor, most * (most / floor) ** 0.05) if log_count else (0, most * 1.05)
         axes.set(yscale="log" if log_count else "linear", ylim=ylim, ylabel="density" if density else "values")
-        label_round(axes, "y", floor, most, log_count)
+        label_round(axes, "y", 2 * floor, most, log_count)
         if not (density or log_count):
             axes.locator_params("y", integer=True)
         named = zip(self.groups.names, self.groups.colours, strict=True)

@@ -24,6 +24,7 @@ from analysis.drawing.runs import Runs
 from analysis.drawing.ticks import Side, label_round, label_values
 from analysis.errors import AnalysisError
 from analysis.statistics.intervals import half_width
+from tsd.words import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,12 +101,14 @@ class Series:
         axes.set(ylabel=self.label)
         return self._legend()
 
-    def told(self) -> list[str]:
-        """What is drawn, where it is more than means and their intervals."""
+    def told(self, log_value: bool = False) -> list[str]:
+        """What is drawn, where it is more than means and their intervals, and what has no place on the scale."""
+        below = sum(int((mean["mean"] <= 0).sum()) for mean in self._shown()) if log_value else 0
         aside = "Groups stand a little aside of a number at which their bars would lie over each other."
         dotted = "Dotted: the mean over the seeds whose runs go on."
         said = [*(self.runs.told() if self.runs else []), *([dotted] if any(map(self._partly, self.means)) else [])]
-        return said + ([aside] if self.axis.numeric and self._apart() else [])
+        said += [aside] if self.axis.numeric and self._apart() else []
+        return said + ([f"Means that are not positive lie below the scale: {number(below)}."] if below else [])
 
     def page(self, width: str | None, log_value: bool, shown: bool = False) -> Figure:
         """A figure of its own, its legend above; see `style.new_figure`."""

@@ -40,16 +40,17 @@ def label_values(axes: Axes, side: Side, along: Axis) -> None:
 
 
 def label_round(axes: Axes, side: Side, low: float, high: float, log: bool) -> None:
-    """Label round numbers: on a logarithmic axis 1, 2 and 5 of a decade, or only decades where there are many."""
+    """Label round numbers: on a logarithmic axis decades, 1, 2 and 5 of few of them, or even steps within one."""
+    even = ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
     if not log:
         axis = getattr(axes, f"{side}axis")
-        axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(even)
         axis.set_major_formatter(RoundNumbers())
         return
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     leading = (1, 2, 5) if high <= 100 * low else (1,)
     found = _leading(leading, decades, low, high)
-    found = found if len(found) > 1 else _leading(range(1, 10), decades, low, high)
+    found = found if len(found) > 1 else [v for v in even.tick_values(low, high) if low <= v <= high]
     _label(axes, side, Fitting(np.asarray(found), numbers(found), side))
 
 

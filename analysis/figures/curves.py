@@ -66,7 +66,7 @@ def command(
     with style.paper():
         figure = drawn.page(width, log_value)
         said = BARS if predictions else BANDS
-        told = Told("curves", asked, said, more=drawn.told(), place="point", lock=lock())
+        told = Told("curves", asked, said, more=drawn.told(log_value), place="point", lock=lock())
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

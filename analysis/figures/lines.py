@@ -60,7 +60,7 @@ def command(
     said = "Points and bars: mean over seeds and its 95 % t interval. Lines: theory." if theory else bare
     with style.paper():
         figure = drawn.page(width, log_value)
-        told = Told("lines", asked, said, more=drawn.told(), place="point", lock=lock())
+        told = Told("lines", asked, said, more=drawn.told(log_value), place="point", lock=lock())
         files.publish(figure, provenance(told, drawn.cells, rows.source), outputs)
 
 

@@ -17,6 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.figures.curves import command as curves_command
 from analysis.figures.curves import curves
 from analysis.figures.lines import command, lines
+from analysis.figures.phase import command as phase_command
 from analysis.statistics.intervals import half_width
 
 
@@ -148,6 +149,20 @@ def test_beside_theory_groups_stand_aside_where_their_bars_meet_and_nowhere_else
     placed = [line.get_xdata() for line in drawn if line.get_label() in "ab"]
     np.testing.assert_allclose(placed, [[1 - 0.99, 10 - 0.99, 100], [1 + 0.99, 10 + 0.99, 100]])
     assert all(line.get_xdata().tolist() == [1, 10, 100] for line in drawn if line.get_label() == "_law")
+
+
+def test_means_without_a_logarithm_are_counted(tmp_path: Path):
+    rows = [{"x": x, "y": y, "seed_init": s, "v": x * y} for x in (0.0, 1.0, 2.0) for y in (1.0, 2.0) for s in (0, 1)]
+    folder, log = (
+        example.write(tmp_path / "r", rows, parameters={"x": "", "y": ""}, metrics={"v": ""}),
+        {"log_value": True},
+    )
+    for verb, by, said in (
+        (command, "by", "lie below the scale: 2."),
+        (phase_command, "y", "have the least colour: 2."),
+    ):
+        verb(str(folder), x="x", value="v", **{by: "y"}, **log, output=[tmp_path / "f.png"])
+        assert f"Means that are not positive {said}" in Image.open(tmp_path / "f.png").text["Description"]
 
 
 def test_lines_on_axes_of_ones_own(few_samples: Path):

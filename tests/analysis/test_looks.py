@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 
 import figure_kinds as kinds
+import pandas as pd
 import pytest
 from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -85,6 +86,15 @@ def test_long_labels_of_axes_are_folded():
         assert page.x1 <= axes.figure.get_figwidth() + 0.01
         assert labels[0].get_text().split() == x.split()
         assert overlaps(axes.figure) == []
+
+
+@pytest.mark.parametrize("far", [1.02, 1.5, 8, 50, 300])
+def test_a_logarithmic_axis_has_labels_however_short(far):
+    trials = pd.DataFrame({"x": [1.0, 2.0], "v": [1.01, 1.01 * far]})
+    figure = lines(trials, x="x", value="v", log_value=True).figure
+    FigureCanvasAgg(figure).draw()
+    seen = [label for label in figure.axes[0].get_yticklabels() if label in texts(figure)]
+    assert 2 <= len(seen) <= 9
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
