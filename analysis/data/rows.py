@@ -198,7 +198,7 @@ def quoted(name: str) -> str:
 
 def literal(value: object) -> str:
     """A value as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+    return repr(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
 
 
 def _complete(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -116,6 +116,13 @@ def test_paired_differences_are_those_of_pandas(few_samples: Path):
     np.testing.assert_allclose(found[["_n", "_mean", "_sd"]], wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize("targets", [("it's", "b"), (0.1, 0.2), (True, False), pd.to_datetime([0, 1], utc=True)])
+def test_a_difference_may_be_to_a_value_of_any_kind(targets):
+    frame = pd.DataFrame({"x": np.repeat(targets, 2), "seed_init": [0, 1] * 2, "v": [1.0, 2.0, 4.0, 5.0]})
+    found = paired(gather(Rows.of(frame), ["x"], "v"), targets[0]).set_index("x")
+    assert found["_mean"].to_dict() == {targets[0]: 0.0, targets[1]: 3.0}
+
+
 def test_repetitions_are_the_values_behind_a_cell(few_samples: Path):
     rows = Results.open(few_samples).rows("method = 'kd' and samples_per_class = 10")
     cells = gather(rows, ["method"], "test_accuracy")
