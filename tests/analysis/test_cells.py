@@ -116,7 +116,10 @@ def test_paired_differences_are_those_of_pandas(few_samples: Path):
     np.testing.assert_allclose(found[["_n", "_mean", "_sd"]], wanted, rtol=1e-9)
 
 
-@pytest.mark.parametrize("targets", [("it's", "b"), (0.1, 0.2), (True, False), pd.to_datetime([0, 1], utc=True)])
+DAYS = pd.to_datetime([0, 1], unit="D", utc=True)
+
+
+@pytest.mark.parametrize("targets", [("it's", "b"), (0.1, 0.2), (True, False), DAYS])
 def test_a_difference_may_be_to_a_value_of_any_kind(targets):
     frame = pd.DataFrame({"x": np.repeat(targets, 2), "seed_init": [0, 1] * 2, "v": [1.0, 2.0, 4.0, 5.0]})
     found = paired(gather(Rows.of(frame), ["x"], "v"), targets[0]).set_index("x")
