@@ -76,6 +76,7 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
         *told.more,
         _lost(cells.totals, cells.value, told.missing),
         _averaged(cells),
+        _mixed(told.lock),
         f"Only where {source.where}." if source.where else "",
         _origin(source),
     ]
@@ -93,7 +94,7 @@ def provenance(told: Told, cells: Cells, source: Source) -> Provenance:
 def pooled(told: Told, totals: Totals, value: str, source: Source) -> Provenance:
     """What is to be said under a figure of single values, of which no mean is taken."""
     where = f"Only where {source.where}." if source.where else ""
-    notes = [told.interval, *told.more, _lost(totals, value, 0), where, _origin(source)]
+    notes = [told.interval, *told.more, _lost(totals, value, 0), _mixed(told.lock), where, _origin(source)]
     return Provenance(tuple(n for n in notes if n), _plain(_facts(told, source, totals)))
 
 
@@ -139,6 +140,15 @@ def _averaged(cells: Cells) -> str:
         return ""
     steps = ", at the steps that they share" if cells.rows.step else ""
     return f"Averaged also over {', '.join(cells.pooled)}, where a seed has them all{steps}."
+
+
+def _mixed(lock: Mapping[str, Any]) -> str:
+    """That trials of several versions of a study are here, which a change of its numbers leaves behind."""
+    versions = lock.get("versions", [])
+    if len({name.rpartition(" ")[0] for name in versions}) == len(versions):
+        return ""
+    newest = versions[-1].rpartition(" ")[2]
+    return f"Mixed: {', '.join(versions)}, whose numbers may differ; --where study_version={newest} takes the newest."
 
 
 def _origin(source: Source) -> str:

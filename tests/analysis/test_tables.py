@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from scipy import stats as reference
 
 from analysis import load
+from analysis.__main__ import app
 from analysis.data.load import Results
 from analysis.data.rows import Rows, Source
 from analysis.errors import AnalysisError
@@ -408,6 +409,16 @@ def test_a_bootstrap_says_where_it_cannot_hold_what_it_promises():
     assert told(compared(crossed, ("method", None)), {}).interval.endswith(
         "in which the errors of streams that cross add up."
     )
+
+
+def test_versions_of_a_study_are_not_mixed_without_a_word(tmp_path: Path, capsys):
+    trials = [{"x": 1.0, "v": 1.0 * k, "seed_init": s, "study_version": k} for k in (9, 10) for s in range(3)]
+    folder = example.write(tmp_path / "r", trials, parameters={"x": ""}, metrics={"v": ""})
+    words = ["table", str(folder), "--rows", "x", "--value", "v"]
+    app(words, result_action="return_value")
+    assert "Mixed: made_up 9, made_up 10, whose numbers may differ" in capsys.readouterr().out
+    app([*words, "--where", "study_version=10"], result_action="return_value")
+    assert "Mixed" not in capsys.readouterr().out
 
 
 def test_rows_are_named_on_one_line_and_without_exponents():
