@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 from tsd.store import UserError, lacking
 
 try:
-    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+    from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 except ModuleNotFoundError as missing:
     print(lacking(missing), file=sys.stderr)
     sys.exit(UserError.exit_code)
@@ -104,6 +105,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if words is None else words)
     try:
+        _must_say_something(given)
         app(given, exit_on_error=False, print_error=False)
     except CycloptsError as mistake:
         _end(_told(mistake, given[0]))
@@ -124,11 +126,20 @@ def _end(words: str, code: int = UserError.exit_code) -> NoReturn:
     sys.exit(code)
 
 
+def _must_say_something(words: Sequence[str]) -> None:
+    """Raises UserError at an empty word, which would be taken for a column; a sweep may be asked nothing."""
+    for before, word in pairwise(["python -m analysis", *words]):
+        if not word and before != "--question":
+            raise UserError(f"Nothing but an empty word stands after `{before}`: a variable of the shell may be unset.")
+
+
 def _told(mistake: CycloptsError, verb: str) -> str:
     """What is wrong with a command line, and where its right form stands."""
     if verb not in app:
         return str(mistake)
     lists = f"`python -m analysis {verb} --help` lists what it takes."
+    if isinstance(mistake, UnusedCliTokensError):
+        return f"`{' '.join(mistake.unused_tokens or ())}` is left over.\n{lists}"
     missing = mistake.argument if isinstance(mistake, MissingArgumentError) else None
     if missing and missing.index is not None:
         name = missing.name.strip("-").upper()

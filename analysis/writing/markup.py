@@ -68,7 +68,7 @@ def coverage(states: Mapping[str, int], missing: int, facts: Sequence[tuple[str,
 
 def figures(made: Asked, pictures: Sequence[Picture]) -> str:
     """What the sweep asks for itself, and the figures at a glance with the words over their marks."""
-    parts = [_figures("Figures of the sweep", made.pictures)]
+    parts = [_figures("Figures of the sweep", made.pictures, footed=True)]
     parts += [hypertext.STYLE if made.tables else "", *made.tables.values()]
     parts += [
         f'<p class="small">Not made: <code>{escaped(line)}</code> – {escaped(why)}</p>' for line, why in made.refused
@@ -77,8 +77,8 @@ def figures(made: Asked, pictures: Sequence[Picture]) -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
-def _figures(title: str, pictures: Sequence[Picture]) -> str:
-    drawn = "".join(map(_figure, pictures))
+def _figures(title: str, pictures: Sequence[Picture], footed: bool = False) -> str:
+    drawn = "".join(_figure(picture, footed) for picture in pictures)
     return f'<h3>{title}</h3><div class="figures">{drawn}</div>' if drawn else ""
 
 
@@ -136,7 +136,8 @@ def _column(column: Column, kind: str) -> list[str]:
     ]
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: Picture, footed: bool) -> str:
+    """A figure over its caption, whose words only the blind need where they stand in the picture itself."""
     marks = "".join(
         f'<i style="left:{100 * t.left:.2f}%;bottom:{100 * t.bottom:.2f}%;width:{100 * t.width:.2f}%;'
         f'height:{100 * t.height:.2f}%" data-tip="{escaped(t.words)}"></i>'
@@ -144,8 +145,9 @@ def _figure(picture: Picture) -> str:
         if math.isfinite(t.left + t.bottom + t.width + t.height)
     )
     name, words = escaped(picture.title), escaped(picture.told.text())
-    image = f'<img src="data:image/png;base64,{b64encode(picture.png).decode()}" alt="{name}">'
+    alt, beside = (f"{name}. {words}", "") if footed else (name, words)
+    image = f'<img src="data:image/png;base64,{b64encode(picture.png).decode()}" alt="{alt}">'
     called = f'tabindex="0" role="group" aria-label="{name}: arrow keys tell values"' if marks else ""
     drawn = f'<div class="picture{" broad" * picture.broad}" {called}>{image}{marks}</div>'
     button = '<button aria-expanded="false">Enlarge</button>'
-    return f'<figure><div class="wide">{drawn}</div><figcaption><b>{name}.</b> {words} {button}</figcaption></figure>'
+    return f'<figure><div class="wide">{drawn}</div><figcaption><b>{name}.</b> {beside} {button}</figcaption></figure>'

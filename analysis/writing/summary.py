@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis.data.rows import Rows, literal, quoted
@@ -20,23 +20,20 @@ def settings(sweep: Mapping[str, Any], first: str, last: str) -> Iterator[tuple[
         version = f", version {sweep['version']}" if "version" in sweep else ""
         yield "study", f"{sweep['study']}{version}"
     for name, values in sweep.get("axes", {}).items():
-        yield name, _listed(values)
+        yield name, _plain(values)
     for i, moved in enumerate(sweep.get("zip", []), 1):
-        yield f"together, {i}", "; ".join(f"{name}: {_listed(values)}" for name, values in moved.items())
+        yield f"together, {i}", "; ".join(f"{name}: {_plain(values)}" for name, values in moved.items())
     for when in sweep.get("when", []):
-        yield f"when {_plain(when['if'])}", "; ".join(f"{n}: {_listed(values)}" for n, values in when["axes"].items())
+        said = "; ".join(f"{name}: {_plain(values)}" for name, values in when["axes"].items())
+        yield f"when {_plain(when.get('if'))}", said
     for name in ("fixed", "seeds", "except"):
         if sweep.get(name):
             yield name, _plain(sweep[name])
     dirty = " with changes" if origin.get("git_dirty") else ""
-    sha, version = origin.get("git_sha"), origin.get("tsd_version")
-    yield "code", ", ".join([*([f"git {sha[:12]}{dirty}"] if sha else []), *([f"tsd {version}"] if version else [])])
-    yield "versions", ", ".join(f"{name} {v}" for name, v in origin.get("versions", {}).items())
+    sha, version = str(origin.get("git_sha") or "")[:12], origin.get("tsd_version")
+    yield "code", ", ".join([*([f"git {sha}{dirty}"] if sha else []), *([f"tsd {version}"] if version else [])])
+    yield "versions", _plain(origin.get("versions", {}))
     yield "run", first if first == last else f"{first} to {last}"
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(_plain, values))
 
 
 def _plain(value: Any) -> str:

@@ -155,6 +155,8 @@ COMMANDS = {
     "a misspelt flag": ("table r --row x --value v", "Did you mean --rows instead of --row?"),
     "a misspelt verb": ("tabel r", 'Did you mean "table"?'),
     "no number": ("histogram r --value v --bins x -o f.png", 'unable to convert "x" into int'),
+    "a folder too many": ("table r s --rows x --value v", "`s` is left over.\n`python -m analysis table"),
+    "an empty word": ("lines r --x v --by  --value v", "Nothing but an empty word stands after `--by`: a variable"),
 }
 
 
@@ -162,7 +164,7 @@ COMMANDS = {
 def test_a_command_line_that_is_none_is_told_in_plain_words(name: str, capsys):
     line, said = COMMANDS[name]
     with pytest.raises(SystemExit) as ended:
-        main(line.split())
+        main(line.split(" "))
     told = capsys.readouterr()
     assert (ended.value.code, told.out) == (2, "")
     assert said in told.err and "─" not in told.err

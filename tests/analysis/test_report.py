@@ -17,6 +17,7 @@ from analysis.__main__ import app
 from analysis.data.load import Results
 from analysis.drawing.overview import apart, metrics, pictures, varying
 from analysis.errors import AnalysisError
+from analysis.writing.report import section
 from analysis.writing.verify import verify
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
@@ -299,7 +300,8 @@ def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_sam
     titles = re.findall(r"<h3>(.*?)</h3>|<figcaption><b>(.*?)\.</b>|<caption>(.*?)</caption>", text)
     first = ["Figures of the sweep", "by method", "NLL (nats) by method; lower is better"]
     assert [next(filter(None, one)) for one in titles][:3] == first
-    assert "Only where method &lt;&gt; &#x27;at&#x27;." in text
+    assert re.search('alt="by method. [^"]*Only where method &lt;&gt; &#x27;at&#x27;.', text)
+    assert "<b>by method.</b>  <button" in text, "what stands in the picture does not stand under it too"
     refused = re.findall(r"Not made: <code>(.*?)</code> – (.*?)</p>", text)
     assert "there is no column `&lt;b&gt;`" in refused[0][1]
     assert [said for _, said in refused[1:]] == [
@@ -309,6 +311,22 @@ def test_figures_and_tables_that_the_file_of_a_sweep_asks_for_come_first(few_sam
     ]
     assert text.count("<!-- tsd:") == 1 and str(verify(tmp_path / "r.html")) == "fresh"
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["r.html"]
+
+
+def test_what_a_sweep_file_of_other_shapes_says_is_told_as_it_stands(tmp_path: Path):
+    told = {
+        "axes": {"x": 3},
+        "zip": [{"y": [[1, 2], 3]}],
+        "when": [{"axes": {"z": "word"}}],
+        "fixed": [1],
+        "seeds": 7,
+        "provenance": {"git_sha": 3, "versions": ["torch"]},
+    }
+    folder = example.write(tmp_path / "r", [{"x": 1, "v": 1.0}], parameters={"x": ""}, metrics={"v": ""})
+    (folder / "sweep.json").write_text(json.dumps(told))
+    facts = dict(section(str(folder)).facts)
+    shown = {"x": "3", "together, 1": "y: [1, 2], 3", "when None": "z: word", "seeds": "7", "code": "git 3"}
+    assert facts | shown == facts and facts["versions"] == "torch"
 
 
 def test_a_setting_of_one_method_alone_does_not_keep_the_others_from_being_drawn(tmp_path: Path):
