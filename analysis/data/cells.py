@@ -57,6 +57,8 @@ class Cells:
             return ""
         if self.totals.diverged + self.totals.failed == self.totals.trials:
             return "No mean: every trial failed or diverged."
+        if self.totals.placeless == self.totals.trials:
+            return f"No mean: no trial has a value of {' and '.join(map('`{}`'.format, self.axes))}."
         if not self.pooled:
             return f"No mean: no trial has a finite `{self.value}`."
         shared = f" at one `{self.rows.step}`" if self.rows.step else ""
@@ -124,7 +126,9 @@ def _repetitions(each: Rows, axes: Sequence[str]) -> str:
 
 def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataFrame:
     """Means beside the counts of `states`; a combination without a mean is there too."""
-    frame = means.merge(counts, on=on, how="outer") if on else means.merge(counts, how="cross")
+    kept = on if len(counts) else []  # pandas cannot join nothing by several columns of words
+    beside = counts.drop(columns=[name for name in on if name not in kept])
+    frame = means.merge(beside, on=kept, how="outer") if kept else means.merge(beside, how="cross")
     whole = ["_n", "_trials", "_diverged", "_failed"]
     return frame.assign(**frame[whole].fillna(0).astype("int64"))
 

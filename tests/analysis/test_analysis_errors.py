@@ -63,6 +63,7 @@ MISTAKES = {
     "no bins": "histogram {few} --value nll --bins 0 -o f.png",
     "more bins than can be seen": "histogram {few} --value nll --bins 1000000000 -o f.png",
     "column without a name": "table {few} --rows  --value nll",
+    "column that no trial has": "phase {few} --x method --y error_type --value nll -o f.png",
     "curve where there is none": "curves {few} --value nll -o f.png",
     "more questions than sweeps": "report {few} --question a --question b -o r.html",
     "report that is no page": "report {few} -o r.pdf",
