@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.data.cells import Cells, joined
 from analysis.data.rows import Rows, literal, quoted
-from analysis.data.tally import applies, states, streams, tally, totals
+from analysis.data.tally import applies, grouped, listed, states, streams, tally, totals
 from analysis.errors import AnalysisError
 
 MOST = 10
@@ -23,7 +23,8 @@ class Outcomes:
 
     Args:
         cells: as of a number, `_mean` being the place of the most frequent outcome among `categories` (of equally
-            frequent ones the first), `_n` the trials with an outcome, and `_share` the share of them that agree.
+            frequent ones the first), `_n` the trials with an outcome, of `_seeds` seeds, and `_share` the share of the
+            trials that agree.
         categories: the outcomes in their order.
     """
 
@@ -51,7 +52,10 @@ def outcomes(rows: Rows, axes: Sequence[str], value: str) -> Outcomes:
             f"`{value}` has {len(categories)} outcomes, and colours tell no more than {MOST} apart.\n"
             f'Choose some, such as --where "{value} IN ({some})", or show a metric that is a number.'
         )
-    frame = joined(_majority(counts, list(axes), value, categories), states(each, placed), placed)
+    repeated = f"count(DISTINCT row({listed(seeds)})) AS _seeds"
+    seen = each.sql(f"SELECT {listed(axes)}, {repeated} FROM rows WHERE {known} {grouped(axes)}")
+    frame = _majority(counts, list(axes), value, categories).merge(seen, on=list(axes))
+    frame = joined(frame, states(each, placed), placed)
     lost = totals(trials if rows.step else each, placed, value)
     found = Cells(frame, tuple(axes), value, each, lost, (), streams(each))
     return Outcomes(found, categories)

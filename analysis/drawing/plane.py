@@ -29,7 +29,7 @@ class Plane:
             seed has.
         beyond: outside the steps that every curve has here; there is no mean to take.
         divided: trials ended well here, but not all with the outcome that most had.
-        few: the mean is of fewer than half of the seeds that the best cell has.
+        few: the mean, or the outcome, is of fewer than half of the seeds that the best cell has.
     """
 
     x: Axis
@@ -114,10 +114,11 @@ def _matrix(frame: pd.DataFrame, name: str, x: Axis, y: Axis) -> Matrix:
 
 
 def _short(frame: pd.DataFrame, x: Axis, y: Axis) -> Mask:
-    """Where means are of fewer than half of the most seeds. Outcomes count trials, which is another thing."""
-    if "_n" not in frame or "_share" in frame:
+    """Where means, or outcomes, are of fewer than half of the most seeds."""
+    name = "_seeds" if "_seeds" in frame else "_n"
+    if name not in frame:
         return np.zeros((len(y.values), len(x.values)), dtype=bool)
-    seeds = _matrix(frame, "_n", x, y)
+    seeds = np.nan_to_num(_matrix(frame, name, x, y))
     return (seeds > 0) & (2 * seeds < seeds.max())
 
 

@@ -66,8 +66,8 @@ class Surface:
         points = np.column_stack([_even(plane.x)[columns], _even(plane.y)[rows]])
         if len(points) < 3 or np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:
             return None
-        mesh = Triangulation(points[:, 0], points[:, 1])
         mean = plane.mean[there]
+        mesh = Triangulation(points[:, 0], points[:, 1], None if scattered else _halves(np.isnan(plane.mean)))
         empty = np.isnan(mean)[mesh.triangles].any(axis=1) | _flat(mesh)
         mesh.set_mask(empty)
         marks = {name: mask[there] for name, mask in _marked(plane).items()}
@@ -167,6 +167,22 @@ def _even(axis: Axis) -> Matrix:
 def _back(axis: Axis, places: Matrix) -> Matrix:
     along = axis.along()
     return axis.back(along[0] + places * np.ptp(along))
+
+
+def _halves(lost: Mask) -> NDArray[np.intp]:
+    """Two triangles for each rectangle of a grid; a corner without a mean costs one of them where it can.
+
+    Args:
+        lost: where there is no mean, shape (values of y, values of x).
+    Returns:
+        Places of corners in `lost`, shape (triangles, 3).
+    """
+    number = np.arange(lost.size).reshape(lost.shape)
+    corners = [number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]]
+    around = np.stack([corner.ravel() for corner in corners], axis=1)
+    turned = np.any(lost.ravel()[around[:, [0, 2]]], axis=1)
+    around[turned] = np.roll(around[turned], -1, axis=1)
+    return np.concatenate([around[:, [0, 1, 2]], around[:, [0, 2, 3]]])
 
 
 def _flat(mesh: Triangulation) -> NDArray[np.bool_]:

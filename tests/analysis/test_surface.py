@@ -114,6 +114,14 @@ def test_on_a_grid_a_place_that_was_never_run_is_a_hole():
     assert np.isfinite(shown[0, 0])
 
 
+@pytest.mark.parametrize("place", range(len(COARSE)))
+def test_a_place_of_a_grid_without_a_mean_takes_half_of_each_square_around_it(place):
+    frame = table([point for point in COARSE if point != COARSE[place]], 1)
+    shown = colours(phase(frame, x="x", y="y", value="v", log_y=True, shading="continuous"))[2]
+    squares = np.prod([1 if side in (0, 3) else 2 for side in divmod(place, 4)])
+    assert np.isnan(shown).mean() == pytest.approx(squares / 2 / 9, abs=0.01)
+
+
 @pytest.mark.parametrize("frame", [table(COARSE).assign(x="word"), table([(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])])
 def test_words_and_points_on_one_line_make_no_surface(frame):
     with pytest.raises(AnalysisError, match="continuous needs two axes of numbers"):
@@ -121,12 +129,21 @@ def test_words_and_points_on_one_line_make_no_surface(frame):
     assert phase(frame, x="x", y="y", value="v", ax=Figure().subplots()).has_data()
 
 
+@pytest.mark.parametrize("value", ["v", "outcome"])
 @pytest.mark.parametrize("shading", ["tiles", "continuous"])
-def test_cells_of_less_than_half_of_the_seeds_are_marked(shading):
-    frame = table(COARSE, 5)
+def test_cells_of_less_than_half_of_the_seeds_are_marked(shading, value):
+    frame = table(COARSE, 5).assign(outcome=lambda t: np.where(t["v"] > 0, "above", "below"))
     for x, seeds in ((0.0, 1), (1.0, 2), (2.0, 3)):
         frame = frame[(frame.x != x) | (frame.y > 1) | (frame.seed_init < seeds)]
-    axes = phase(frame, x="x", y="y", value="v", log_y=True, shading=shading)
+    axes = phase(frame, x="x", y="y", value=value, log_y=True, shading=shading)
     [rings] = [line for line in axes.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
     assert sorted(rings.get_xydata()[:, 0]) == pytest.approx([0, 1])
     assert "few seeds" in [text.get_text() for text in axes.figure.legends[0].get_texts()]
+
+
+def test_fewer_trials_of_an_outcome_are_not_fewer_seeds():
+    """One place was run with three learning rates, by as many seeds as the others with one."""
+    frame = table(COARSE, 2).assign(outcome="same", lr=0.1)
+    more = [frame[(frame.x == 1) & (frame.y == 4)].assign(lr=lr) for lr in (0.2, 0.3)]
+    axes = phase(pd.concat([frame, *more]), x="x", y="y", value="outcome", log_y=True)
+    assert not [line for line in axes.lines if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
