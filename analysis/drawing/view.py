@@ -31,13 +31,14 @@ class View:
     shading: str | None = None
 
     def check(self) -> None:
-        """Raise AnalysisError where two axes are one column, or a level, scale or theory does not suit the value."""
+        """Raise AnalysisError where a column is named twice, or a level, scale or theory does not suit the value."""
         barred = "--log-value" if self.log_value else "--theory" if self.theory else None
         if self.minus and barred:
             why = "a difference may be negative or 0" if self.log_value else "it predicts the value, not a difference"
             raise AnalysisError(f"--minus {self.minus} cannot stand beside {barred}: {why}. Leave one of them out.")
-        if len({self.x, self.y, self.by}) < 3:  # None counts as one
-            asked = f"--x {self.x} --y {self.y}" + (f" --by {self.by}" if self.by else "")
+        if len({self.x, self.y, self.value, self.by}) < 4:  # None counts as one
+            by = f" --by {self.by}" if self.by else ""
+            asked = f"--x {self.x} --y {self.y}{by} --value {self.value}"
             raise AnalysisError(f"{asked}: each needs a column of its own.")
         if self.threshold is not None and not isfinite(self.threshold):
             raise AnalysisError(f"--threshold {self.threshold:g} is no level that a mean could cross; give a number.")

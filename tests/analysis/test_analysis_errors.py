@@ -57,6 +57,7 @@ MISTAKES = {
     "histogram of words": "histogram {plane} --value panel -o f.png",
     "lines over one column": "lines {plane} --x lr --by lr --value test_mse -o f.png",
     "one column for two axes": PHASE.replace("second", "student_width"),
+    "outcome over itself": PHASE.replace("second", "panel").replace("test_mse", "panel"),
     "logarithm of zero": "phase {few} --x samples_per_class --y seed_init --value nll --log-y -o f.png",
     "logarithm of words": "phase {few} --x method --y seed_init --value nll --log-x -o f.png",
     "threshold that is none": PHASE + " --threshold nan",
