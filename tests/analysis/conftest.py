@@ -1,9 +1,18 @@
-"""Results folders that many tests read, and nobody writes to."""
+"""Results folders that many tests read, and nobody writes to; figures without windows."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import example_results as example
 import pytest
+from matplotlib import pyplot
+
+
+@pytest.fixture
+def no_window() -> Iterator[None]:
+    pyplot.switch_backend("Agg")
+    yield
+    pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

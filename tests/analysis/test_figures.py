@@ -12,7 +12,6 @@ import example_results as example
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
 from matplotlib.figure import Figure
@@ -38,14 +37,9 @@ from analysis.figures.phase import phase
 from analysis.statistics.intervals import half_width
 from analysis.writing.provenance import Told, provenance
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 PHASE = {"x": "student_width", "y": "second", "value": "test_mse", "log_y": True, "log_value": True}
-
-
-@pytest.fixture(autouse=True)
-def _no_window():
-    pyplot.switch_backend("Agg")
-    yield
-    pyplot.close("all")
 
 
 def only(axes, kind):

@@ -10,7 +10,6 @@ from pathlib import Path
 import figure_kinds as kinds
 import pandas as pd
 import pytest
-from matplotlib import pyplot
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
@@ -19,17 +18,12 @@ from matplotlib.text import Text
 from analysis.figures.lines import lines
 from analysis.figures.phase import phase
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 BASELINE = Path(__file__).parent / "baseline"
 TOLERANCE = 6.0
 """Root of the mean squared difference of pixels, of 255: fonts are drawn a little otherwise by every machine."""
 DPI = 80
-
-
-@pytest.fixture(autouse=True)
-def _no_window():
-    pyplot.switch_backend("Agg")
-    yield
-    pyplot.close("all")
 
 
 def texts(figure: Figure) -> list[Text]:

@@ -7,7 +7,6 @@ import example_results as example
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot
 from matplotlib.collections import QuadMesh
 from PIL import Image
 
@@ -21,15 +20,10 @@ from analysis.statistics.compare import compare
 from analysis.statistics.intervals import half_width
 from analysis.writing.verify import facts_of, verify
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 NONE = "method = 'none'"
 GAP = {"x": "teacher_width", "y": "student_width", "value": "accuracy", "minus": NONE}
-
-
-@pytest.fixture(autouse=True)
-def _no_window():
-    pyplot.switch_backend("Agg")
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture

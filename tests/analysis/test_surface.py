@@ -15,6 +15,8 @@ from analysis.errors import AnalysisError
 from analysis.figures.phase import phase
 from analysis.statistics.boundary import Grid, Heights
 
+pytestmark = pytest.mark.usefixtures("no_window")
+
 COARSE = [(x, y) for x in (0.0, 1.0, 2.0, 3.0) for y in (1.0, 4.0, 16.0, 64.0)]
 REFINED = sorted(
     {*COARSE, *((x, 2.0**k) for x in np.arange(0, 3.1, 0.25) for k in np.arange(0, 6.1, 0.5) if abs(k - 2 * x) < 0.6)}
