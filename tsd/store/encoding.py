@@ -40,36 +40,36 @@ def encode(
     """
     sink = pa.BufferOutputStream()
     groups = _groups(tables)
-    first = list(next(groups, ()))
+    first = next(groups, columns.empty_table())
     # Arrow's own copy of the schema would double a small file and tells nothing that Parquet does not.
-    options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False} | _encodings(first, columns)
+    options = {"compression": "zstd", "write_page_checksum": True, "store_schema": False} | _encodings(first)
     with pq.ParquetWriter(sink, columns, **options) as writer:
         writer.add_key_value_metadata({**columns.metadata, **(DRAWN if drawn else {}), **note})
-        for group in chain([first] if first else [], groups):
-            writer.write_table(pa.concat_tables(group))
+        for group in chain([first], groups):
+            writer.write_table(group)
     return seals.sealed(sink.getvalue().to_pybytes())
 
 
-def _groups(tables: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
-    """Neighbours that make a row group together."""
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Neighbours that make a row group together, as one table."""
     held: list[pa.Table] = []
     rows = 0
     for table in tables:
         held.append(table)
         rows += table.num_rows
         if rows >= ROWS_A_GROUP:
-            yield held
+            yield pa.concat_tables(held)
             held, rows = [], 0
     if held:
-        yield held
+        yield pa.concat_tables(held)
 
 
-def _encodings(first: list[pa.Table], columns: pa.Schema) -> dict[str, Any]:
+def _encodings(table: pa.Table) -> dict[str, Any]:
     """How each column is to be written, by what it holds in the first rows."""
-    few = pa.concat_tables([columns.empty_table(), *first]).slice(0, _LOOKED_AT)
-    kinds = {column.name: _UNREPEATED.get(column.type) for column in columns}
+    few = table.slice(0, _LOOKED_AT)
+    kinds = {column.name: _UNREPEATED.get(column.type) for column in few.schema}
     apart = {name: kind for name, kind in kinds.items() if kind and _hardly_repeats(few[name])}
-    return {"use_dictionary": [name for name in columns.names if name not in apart], "column_encoding": apart}
+    return {"use_dictionary": [name for name in kinds if name not in apart], "column_encoding": apart}
 
 
 def _hardly_repeats(values: pa.ChunkedArray) -> bool:
