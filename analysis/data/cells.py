@@ -126,9 +126,10 @@ def _repetitions(each: Rows, axes: Sequence[str]) -> str:
 
 def joined(means: pd.DataFrame, counts: pd.DataFrame, on: list[str]) -> pd.DataFrame:
     """Means beside the counts of `states`; a combination without a mean is there too."""
-    kept = on if len(counts) else []  # pandas cannot join nothing by several columns of words
-    beside = counts.drop(columns=[name for name in on if name not in kept])
-    frame = means.merge(beside, on=kept, how="outer") if kept else means.merge(beside, how="cross")
+    if on and len(counts):  # pandas cannot join nothing by several columns of words
+        frame = means.merge(counts, on=on, how="outer")
+    else:
+        frame = means.merge(counts.drop(columns=on), how="cross")
     whole = ["_n", "_trials", "_diverged", "_failed"]
     return frame.assign(**frame[whole].fillna(0).astype("int64"))
 

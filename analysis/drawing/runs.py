@@ -53,9 +53,8 @@ class Runs:
     def told(self) -> list[str]:
         """What they are; nothing where there are none."""
         shown = self.frame["trial_id"].nunique()
-        return (
-            [f"Thin: single runs{f', {shown} of {number(self.known)}' if shown < self.known else ''}."] if shown else []
-        )
+        some = f", {shown} of {number(self.known)}" if shown < self.known else ""
+        return [f"Thin: single runs{some}."] if shown else []
 
 
 def _whole(frame: pd.DataFrame, by: str | None, group: Any) -> int:

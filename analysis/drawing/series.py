@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -91,7 +92,7 @@ class Series:
     def draw(self, axes: Axes, log_value: bool) -> list[Line2D]:
         """The lines and their intervals. Returns handles for a legend, of the groups and of theory."""
         self._draw_runs(axes)
-        for i, (mean, colour) in enumerate(zip(self._shown(), self.groups.colours, strict=True)):
+        for i, (mean, colour) in enumerate(zip(self._shown, self.groups.colours, strict=True)):
             self._draw_group(axes, mean.assign(x=self._aside(i, mean["x"])), colour, self.groups.names[i])
         self._draw_theory(axes)
         self._scale_x(axes)
@@ -103,7 +104,7 @@ class Series:
 
     def told(self, log_value: bool = False) -> list[str]:
         """What is drawn, where it is more than means and their intervals, and what has no place on the scale."""
-        below = sum(int((mean["mean"] <= 0).sum()) for mean in self._shown()) if log_value else 0
+        below = sum(int((mean["mean"] <= 0).sum()) for mean in self._shown) if log_value else 0
         aside = "Groups stand a little aside of a number at which their bars would lie over each other."
         dotted = "Dotted: the mean over the seeds whose runs go on."
         said = [*(self.runs.told() if self.runs else []), *([dotted] if any(map(self._partly, self.means)) else [])]
@@ -135,11 +136,19 @@ class Series:
         reach = [known["mean"] - known["low"], known["high"] - known["mean"]]
         axes.errorbar(known["x"], known["mean"], reach, fmt="none", ecolor=colour, elinewidth=0.8, capsize=1.6)
 
+    @cached_property
     def _shown(self) -> Sequence[pd.DataFrame]:
         """The means that are drawn of each group: beside theory as many as leave room for their bars."""
         if not self.theory:
             return self.means
         return [m.iloc[_spread(m["x"], self.axis.log)] if len(m) > MOST_POINTS else m for m in self.means]
+
+    @cached_property
+    def _crowd(self) -> pd.Series[float]:
+        """The places at which intervals of groups have values in common."""
+        bars = pd.concat(self._shown).dropna(subset=["low"]).sort_values(["x", "low"])
+        reached = bars.groupby("x")["high"].cummax().groupby(bars["x"]).shift()
+        return bars["x"][bars["low"] < reached]
 
     def _draw_runs(self, axes: Axes) -> None:
         for value, colour in zip(self.groups.values, self.groups.colours, strict=True):
@@ -168,17 +177,17 @@ class Series:
     def _aside(self, group: int, x: pd.Series[float]) -> pd.Series[float]:
         """Where a group stands: beside the others among categories, and where bars would lie over each other."""
         step = self._apart() * (group - (len(self.means) - 1) / 2)
-        there = x.isin(_crowded(self._shown())) if step and self.axis.numeric else 1.0
+        there = x.isin(self._crowd) if step and self.axis.numeric else 1.0
         return x * np.exp(step * there) if self.axis.log else x + step * there
 
     def _apart(self) -> float:
         """From one group to the next, in the measure in which the axis is even."""
-        shown, many = self._shown(), max(1, len(self.means) - 1)
+        many = max(1, len(self.means) - 1)
         if not self.axis.numeric:
             return min(0.12, 0.7 / many)
-        if (self.bands and not self.theory) or _crowded(shown).empty:
+        if (self.bands and not self.theory) or self._crowd.empty:
             return 0.0
-        places = [np.log(mean["x"]) if self.axis.log else mean["x"] for mean in shown]
+        places = [np.log(mean["x"]) if self.axis.log else mean["x"] for mean in self._shown]
         nearest = min((x.diff().min() for x in places if len(x) > 1), default=1.0)
         return min(ASIDE * (np.ptp(self.axis.along()) or 1.0), 0.6 * nearest / many)
 
@@ -206,13 +215,6 @@ def _means(frame: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     x = seen[axis.name].map(places).astype(float)
     found = pd.DataFrame({"x": x, "mean": mean, "low": mean - half, "high": mean + half, "n": seen["_n"]})
     return found.sort_values("x")
-
-
-def _crowded(means: Sequence[pd.DataFrame]) -> pd.Series[float]:
-    """The places at which intervals of groups have values in common."""
-    bars = pd.concat(means).dropna(subset=["low"]).sort_values(["x", "low"])
-    reached = bars.groupby("x")["high"].cummax().groupby(bars["x"]).shift()
-    return bars["x"][bars["low"] < reached]
 
 
 def _predicted(rows: Rows, name: str, axis: Axis, by: str | None, groups: Groups) -> tuple[pd.DataFrame, ...]:
